@@ -1,0 +1,1 @@
+//! Bytes to bytes: the compression formats of Windows images. No I/O, no policy.

@@ -1,0 +1,1 @@
+//! Answer files (unattend.xml): passes, components, checks.

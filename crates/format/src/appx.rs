@@ -1,0 +1,1 @@
+//! Appx and MSIX packages and bundles.

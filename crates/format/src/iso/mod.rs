@@ -1,0 +1,1 @@
+//! ISO 9660 with Joliet and El Torito.

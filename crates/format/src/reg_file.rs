@@ -1,0 +1,1 @@
+//! Registry scripts: .reg files and Group Policy Preferences Registry.xml.

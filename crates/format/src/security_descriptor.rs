@@ -1,0 +1,1 @@
+//! Windows security descriptors: the self-relative binary form and SDDL.

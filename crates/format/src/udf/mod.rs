@@ -1,0 +1,1 @@
+//! UDF file systems, and the UDF bridge images that Windows media are.

@@ -1,0 +1,1 @@
+//! Windows Imaging files (WIM, ESD, SWM).

@@ -1,0 +1,1 @@
+//! The immutable tree of a Windows image, and where its bytes live.

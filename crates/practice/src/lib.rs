@@ -1,0 +1,1 @@
+//! Makes practice media: small, but structurally real Windows installation media.

@@ -1,0 +1,1 @@
+//! What changes to a Windows image mean. Steps are functions from image to image.

@@ -1,0 +1,2 @@
+//! Generates and verifies what is derived from the code.
+fn main() {}
