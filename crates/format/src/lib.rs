@@ -13,4 +13,5 @@ pub mod reg_file;
 pub mod regf;
 pub mod security_descriptor;
 pub mod udf;
+pub mod upcase;
 pub mod wim;
