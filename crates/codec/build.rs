@@ -1,5 +1,4 @@
 //! Finds libwim, the C library whose compressors and decompressors the crate binds.
-#![expect(clippy::print_stdout, reason = "Cargo reads a build script's directives from its standard output")]
 
 use std::path::Path;
 use std::process::Command;
