@@ -16,3 +16,4 @@ pub mod security_descriptor;
 pub mod udf;
 pub mod upcase;
 pub mod wim;
+pub mod xml;
