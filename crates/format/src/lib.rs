@@ -7,6 +7,7 @@
 
 pub mod answer_file;
 pub mod appx;
+pub mod file_time;
 pub mod io;
 pub mod iso;
 pub mod reg_file;
@@ -15,3 +16,4 @@ pub mod security_descriptor;
 pub mod udf;
 pub mod upcase;
 pub mod wim;
+pub mod xml;
