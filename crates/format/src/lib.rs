@@ -9,6 +9,7 @@ pub mod answer_file;
 pub mod appx;
 pub mod io;
 pub mod iso;
+pub mod media;
 pub mod reg_file;
 pub mod regf;
 pub mod security_descriptor;
