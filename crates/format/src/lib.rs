@@ -10,6 +10,7 @@ pub mod appx;
 pub mod file_time;
 pub mod io;
 pub mod iso;
+pub mod media;
 pub mod reg_file;
 pub mod regf;
 pub mod security_descriptor;
