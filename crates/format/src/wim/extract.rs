@@ -122,6 +122,9 @@ impl Job {
 
 type JobResult = Result<Job, Error>;
 
+/// Receives the bytes of blobs: (blob, position in it, bytes).
+pub(super) type Visit<'a, E> = dyn FnMut(&Blob, u64, &[u8]) -> Result<(), E> + 'a;
+
 /// Hands the bytes of `blobs` to `visit`, blob after blob, piece after piece: (blob, position in the blob, bytes).
 ///
 /// The blobs should be in order of their place on disk: chunks of solid resources are then decompressed once. Every blob's
@@ -130,7 +133,7 @@ pub(super) fn visit_blobs<E: From<Error>>(
     source: &dyn ReadAt,
     blobs: &[Blob],
     threads: NonZeroUsize,
-    visit: &mut dyn FnMut(&Blob, u64, &[u8]) -> Result<(), E>,
+    visit: &mut Visit<'_, E>,
 ) -> Result<(), E> {
     let total = blobs.iter().fold(0_u64, |sum, blob| sum.saturating_add(blob.size));
     let receiver = Receiver { blobs, visit, hash: Sha1::new() };
@@ -168,7 +171,7 @@ enum Executor {
 /// Where pieces go.
 struct Receiver<'a, E> {
     blobs: &'a [Blob],
-    visit: &'a mut dyn FnMut(&Blob, u64, &[u8]) -> Result<(), E>,
+    visit: &'a mut Visit<'a, E>,
     hash: Sha1,
 }
 

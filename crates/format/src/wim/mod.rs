@@ -33,6 +33,7 @@ mod tagged;
 #[cfg(test)]
 mod tests;
 mod workers;
+pub mod write;
 pub mod xml;
 
 pub use blob_id::{BlobId, ParseBlobIdError};
@@ -42,7 +43,7 @@ pub use error::Error;
 pub use file::{MAX_METADATA_SIZE, Wim};
 pub use header::{HEADER_SIZE, Header, MAX_IMAGES, ResourceHeader, VERSION, VERSION_SOLID, header_flags, resource_flags};
 pub use image_info::{ImageInfo, Statistics, WindowsInfo};
-pub use metadata::{MAX_DEPTH, Metadata, MetadataError, NameProblem};
+pub use metadata::{MAX_DEPTH, Metadata, MetadataError, NameProblem, SecurityDescriptors};
 pub use name::Name;
 pub use resource::{ChunkForm, Layout, Resource};
 pub use tagged::{ExtendedAttribute, TAG_EXTENDED_ATTRIBUTES, TAG_OBJECT_ID, TAG_WIMLIB_UNIX_DATA, TaggedItems};
