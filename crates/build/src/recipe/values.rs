@@ -62,12 +62,17 @@ impl HostPath {
         let source = context.sources.get(position.source);
         let folder = source.and_then(|source| source.path.parent()).unwrap_or(Path::new(""));
         let canonical_folder = source.map_or(Path::new(""), |source| source.canonical_folder.as_path());
-        Self { path: folder.join(text), position: Some(position), canonical: normalize(&canonical_folder.join(text)) }
+        Self { path: without_dots(&folder.join(text)), position: Some(position), canonical: normalize(&canonical_folder.join(text)) }
     }
 }
 
-/// A path without `.`, doubled separators, and `..` after a named part. Only a name: what is opened is the path as
-/// written, since `..` after a symbolic link leads elsewhere.
+/// A path without `.` and doubled separators; `..` stays, since after a symbolic link it leads elsewhere.
+pub(super) fn without_dots(path: &Path) -> PathBuf {
+    path.components().filter(|component| *component != Component::CurDir).collect()
+}
+
+/// A path without `.`, doubled separators, and `..` after a named part. Only a name: what is opened is
+/// [`without_dots`].
 pub(super) fn normalize(path: &Path) -> String {
     let mut parts: Vec<Cow<'_, str>> = Vec::new();
     let mut root = "";
