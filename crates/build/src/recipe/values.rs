@@ -209,31 +209,7 @@ impl Pattern {
     /// Whether `name` is meant.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        let fold = |text: &str| text.chars().flat_map(char::to_lowercase).collect::<Vec<_>>();
-        let (pattern, name) = (fold(&self.0), fold(name));
-        // The usual two-pointer walk: on a mismatch the last `*` takes one more character. No recursion, at most
-        // pattern times name steps.
-        let (mut at_pattern, mut at_name) = (0, 0);
-        let mut star: Option<(usize, usize)> = None;
-        while at_name < name.len() {
-            match pattern.get(at_pattern) {
-                Some('*') => {
-                    star = Some((at_pattern, at_name));
-                    at_pattern += 1;
-                }
-                Some(c) if *c == '?' || *c == name[at_name] => {
-                    at_pattern += 1;
-                    at_name += 1;
-                }
-                _ => {
-                    let Some((star_pattern, star_name)) = star else { return false };
-                    star = Some((star_pattern, star_name + 1));
-                    at_pattern = star_pattern + 1;
-                    at_name = star_name + 1;
-                }
-            }
-        }
-        pattern[at_pattern..].iter().all(|c| *c == '*')
+        wimwright_servicing::pattern::matches(&self.0, name)
     }
 }
 
