@@ -192,21 +192,27 @@ impl Metadata {
         }
     }
 
-    /// Counts what the image contains. `size_of` gives a blob's bytes.
+    /// Counts what the image contains, by Microsoft's rules (seen in DISM's captures): the root does not count, a
+    /// directory that is a reparse point counts as a file, and bytes are those of unnamed streams. (wimlib counts the root,
+    /// and all streams.) `size_of` gives a blob's bytes.
     #[must_use]
     pub fn statistics(&self, size_of: &dyn Fn(&BlobId) -> u64) -> Statistics {
         let mut statistics = Statistics::default();
         let mut groups = HashSet::new();
-        self.for_each(|entry| {
-            let count = if entry.is_directory() { &mut statistics.directories } else { &mut statistics.files };
-            *count = count.saturating_add(1);
-            let bytes = entry.blobs().fold(0_u64, |sum, id| sum.saturating_add(size_of(&id)));
+        let mut waiting: Vec<&Dentry> = self.root.children.iter().collect();
+        while let Some(entry) = waiting.pop() {
+            waiting.extend(&entry.children);
+            if entry.is_directory() && entry.reparse.is_none() {
+                statistics.directories = statistics.directories.saturating_add(1);
+                continue;
+            }
+            statistics.files = statistics.files.saturating_add(1);
+            let bytes = entry.data.as_ref().map_or(0, size_of);
             statistics.total_bytes = statistics.total_bytes.saturating_add(bytes);
-            let further_name = !entry.is_directory() && entry.hard_link_group != 0 && !groups.insert(entry.hard_link_group);
-            if further_name {
+            if entry.hard_link_group != 0 && !groups.insert(entry.hard_link_group) {
                 statistics.hard_link_bytes = statistics.hard_link_bytes.saturating_add(bytes);
             }
-        });
+        }
         statistics
     }
 

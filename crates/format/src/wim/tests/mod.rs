@@ -1,5 +1,7 @@
 //! Tests that cut across the modules: real files, oracles, round trips.
 
+mod metadata;
+
 use std::fs::File;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
