@@ -25,7 +25,7 @@ pub(crate) use write::Output;
 pub const MAX_LABEL: usize = 32;
 /// Bytes of an encoded name: its length is recorded in one byte (ECMA-167 4/14.4.4).
 pub const MAX_NAME_BYTES: usize = 255;
-/// Bytes of an encoded path with separators (UDF 1.02, 4).
+/// Bytes of an encoded path with separators (UDF 1.02, section 2, "Maximum Pathsize").
 pub const MAX_PATH_BYTES: usize = 1023;
 /// Bytes of a file: as many extents as fit into its file entry. 234 GiB.
 pub const MAX_FILE_SIZE: u64 = udf::MAX_FILE_SIZE;
