@@ -60,7 +60,7 @@ fn fill(job: &Job<'_>, output: &FolderOutput, root: &Path) -> Result<u64, Output
             None => {
                 let plan = images::plan(job, &form, &target)?;
                 let pending = Pending::create(&target)?;
-                let written = write_to(job, &plan, &mut &*pending.file(), &target)?;
+                let written = write_to(job, &plan, &mut pending.file(), &target)?;
                 pending.publish()?;
                 written
             }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use wimwright_format::media::BridgeError;
-use wimwright_format::wim::WriteError;
+use wimwright_format::wim::write::WriteError;
 use wimwright_image::BlobError;
 
 use crate::durable::{At, FileError};
