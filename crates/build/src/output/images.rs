@@ -253,7 +253,7 @@ impl WimOutput for Part {
 }
 
 /// `install.swm`, 2 → `install2.swm`.
-pub(super) fn part_path(first: &Path, number: usize) -> PathBuf {
+pub(crate) fn part_path(first: &Path, number: usize) -> PathBuf {
     if number == 1 {
         return first.to_owned();
     }
