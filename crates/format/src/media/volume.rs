@@ -405,7 +405,8 @@ impl Tree {
         if depth > MAX_DEPTH {
             return Err(VolumeError::Limit { what: "levels of directories", limit: MAX_DEPTH.into() });
         }
-        if record.kind == EntryKind::Directory && !self.directories.insert(record.identity) {
+        // An empty directory has no place of its own on some discs.
+        if record.kind == EntryKind::Directory && record.size > 0 && !self.directories.insert(record.identity) {
             return Err(VolumeError::DirectoryCycle { offset: record.identity });
         }
         let Record { name, kind, size, extents, created, modified, accessed, .. } = record;

@@ -211,8 +211,6 @@ pub struct WrittenImage {
 pub struct Bridge<'a> {
     options: Options,
     tree: Tree,
-    /// A directory's entries by folded name, for each node; empty for files.
-    names: Vec<BTreeMap<String, usize>>,
     contents: Vec<Content<'a>>,
     boot: Vec<BootEntry>,
 }
@@ -227,7 +225,7 @@ impl<'a> Bridge<'a> {
             return Err(BridgeError::Label { label: options.label });
         }
         let tree = Tree::new(options.time);
-        Ok(Self { options, tree, names: vec![BTreeMap::new()], contents: Vec::new(), boot: Vec::new() })
+        Ok(Self { options, tree, contents: Vec::new(), boot: Vec::new() })
     }
 
     /// Adds the bytes of a file or boot image. Contents lie on the disc in the order in which they were added; one that nothing
@@ -310,22 +308,16 @@ impl<'a> Bridge<'a> {
 
     /// The directory `name` in `directory`, made if it is missing.
     fn directory(&mut self, path: &str, directory: usize, name: &str) -> Result<usize, BridgeError> {
-        match self.names.get(directory).and_then(|names| names.get(&fold(name))) {
-            None => self.insert(path, directory, name, self.options.time, NodeKind::Directory { children: Vec::new() }),
-            Some(index) if self.tree.is_directory(*index) => Ok(*index),
+        match self.tree.child(directory, &fold(name)) {
+            None => self.insert(path, directory, name, self.options.time, NodeKind::Directory { children: BTreeMap::new() }),
+            Some(index) if self.tree.is_directory(index) => Ok(index),
             Some(_) => Err(BridgeError::Exists { path: path.to_owned() }),
         }
     }
 
     fn insert(&mut self, path: &str, directory: usize, name: &str, modified: u64, kind: NodeKind) -> Result<usize, BridgeError> {
-        let index = self.tree.nodes.len();
-        match self.names.get_mut(directory).map(|names| names.entry(fold(name))) {
-            Some(std::collections::btree_map::Entry::Vacant(vacant)) => vacant.insert(index),
-            _ => return Err(BridgeError::Exists { path: path.to_owned() }),
-        };
-        self.names.push(BTreeMap::new());
-        self.tree.nodes.push(Node { name: name.to_owned(), parent: directory, modified, kind });
-        Ok(index)
+        let node = Node { name: name.to_owned(), parent: directory, modified, kind };
+        self.tree.insert(fold(name), node).ok_or_else(|| BridgeError::Exists { path: path.to_owned() })
     }
 }
 

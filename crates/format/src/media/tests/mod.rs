@@ -24,7 +24,7 @@ fn options(iso_view: IsoView) -> Options {
 }
 
 /// Writes the image and returns it in memory.
-fn image(mut bridge: Bridge) -> Vec<u8> {
+fn image(bridge: Bridge) -> Vec<u8> {
     let maximum = bridge.maximum_size().unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
     let written = bridge.write(file.as_file()).unwrap();
