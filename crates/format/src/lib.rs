@@ -7,12 +7,17 @@
 
 pub mod answer_file;
 pub mod appx;
+pub mod default_associations;
 pub mod file_time;
 pub mod io;
 pub mod iso;
+pub mod pe;
+pub mod problem;
 pub mod reg_file;
 pub mod regf;
+pub mod reparse;
 pub mod security_descriptor;
+pub mod start_layout;
 pub mod udf;
 pub mod upcase;
 pub mod wim;
