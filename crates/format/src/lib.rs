@@ -11,6 +11,7 @@ pub mod default_associations;
 pub mod file_time;
 pub mod io;
 pub mod iso;
+pub mod media;
 pub mod pe;
 pub mod problem;
 pub mod reg_file;

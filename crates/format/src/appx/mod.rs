@@ -21,7 +21,7 @@ mod identity;
 mod license;
 mod manifest;
 mod package;
-mod provisioning;
+pub mod provisioning;
 #[cfg(test)]
 mod tests;
 
@@ -31,10 +31,6 @@ pub use identity::{Architecture, Identity, IdentityError, PackageFullName, Versi
 pub use license::License;
 pub use manifest::{Application, Manifest, PackageDependency, Qualifiers, TargetDeviceFamily};
 pub use package::{AppFile, Bundle, Package};
-pub use provisioning::{
-    ALL_USER_STORE, Addition, PROVISION_LISTS, ProvisionList, ProvisionedPackage, RegistryKey, Removal, WINDOWS_APPS, addition,
-    is_installed, license_path, removal,
-};
 
 use crate::xml::XmlError;
 

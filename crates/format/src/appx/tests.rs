@@ -1,3 +1,4 @@
+use super::provisioning::*;
 use super::*;
 use crate::io::{FileSource, ReadAt};
 use proptest::prelude::*;
