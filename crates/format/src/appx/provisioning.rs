@@ -140,6 +140,12 @@ pub struct ProvisionedPackage {
     pub attributes: Vec<(String, String)>,
 }
 
+/// Text as the value of an attribute. White space other than spaces would be read as spaces, so it becomes references.
+fn escape(text: &str) -> String {
+    let escaped = quick_xml::escape::escape(text);
+    escaped.replace('\t', "&#9;").replace('\n', "&#10;").replace('\r', "&#13;")
+}
+
 impl ProvisionList {
     /// Reads the list.
     ///
@@ -167,6 +173,9 @@ impl ProvisionList {
                     list.end_of_life.push(name.to_owned());
                     continue;
                 }
+                if package.attributes().any(|attribute| attribute.namespace().is_some()) {
+                    return part_error(LIST, "a `Package` has attributes of another namespace, which would be lost");
+                }
                 let others = package.attributes().filter(|attribute| attribute.name() != key);
                 let attributes = others.map(|attribute| (attribute.name().to_owned(), attribute.value().to_owned())).collect();
                 list.provisioned.push(ProvisionedPackage { full_name: name.to_owned(), attributes });
@@ -182,13 +191,13 @@ impl ProvisionList {
             format!("<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n<AppxProvisionList xmlns=\"{LIST_NAMESPACE}\">\r\n  <EndOfLife>\r\n");
         // Writing to a String cannot fail.
         for family in &self.end_of_life {
-            let _ = write!(text, "    <Package FamilyName=\"{}\"/>\r\n", quick_xml::escape::escape(family));
+            let _ = write!(text, "    <Package FamilyName=\"{}\"/>\r\n", escape(family));
         }
         text.push_str("  </EndOfLife>\r\n  <Provisioned>\r\n");
         for package in &self.provisioned {
-            let _ = write!(text, "    <Package FullName=\"{}\"", quick_xml::escape::escape(&package.full_name));
+            let _ = write!(text, "    <Package FullName=\"{}\"", escape(&package.full_name));
             for (name, value) in &package.attributes {
-                let _ = write!(text, " {name}=\"{}\"", quick_xml::escape::escape(value));
+                let _ = write!(text, " {name}=\"{}\"", escape(value));
             }
             text.push_str("/>\r\n");
         }

@@ -107,12 +107,12 @@ fn provisioning_facts_of_a_bundle() {
 #[test]
 fn the_provision_list_round_trips() {
     let text = r#"<AppxProvisionList xmlns="http://schemas.microsoft.com/appx/2013/appxprovisionpackage"><EndOfLife><Package FamilyName="Old_8wekyb3d8bbwe"/></EndOfLife>
-<Provisioned><Package FullName="Contoso.App_2.0.0.0_neutral_~_8wekyb3d8bbwe" PackageType="bundle"/><Package FullName="Contoso.App_2.0.0.0_x64__8wekyb3d8bbwe" ProvisionSourceIsBundle="true"/><Package FullName="Keep_1.0.0.0_x64__8wekyb3d8bbwe" IsLOBApp="true" Odd="&lt;&quot;&amp;"/></Provisioned></AppxProvisionList>"#;
+<Provisioned><Package FullName="Contoso.App_2.0.0.0_neutral_~_8wekyb3d8bbwe" PackageType="bundle"/><Package FullName="Contoso.App_2.0.0.0_x64__8wekyb3d8bbwe" ProvisionSourceIsBundle="true"/><Package FullName="Keep_1.0.0.0_x64__8wekyb3d8bbwe" IsLOBApp="true" Odd="&lt;&quot;&amp;&#10;"/></Provisioned></AppxProvisionList>"#;
     let mut list = ProvisionList::parse(text.as_bytes()).unwrap();
     assert_eq!(ProvisionList::parse(list.to_xml().as_bytes()).unwrap(), list);
     assert!(list.remove_family("contoso.app_8wekyb3d8bbwe") && !list.remove_family("contoso.app_8wekyb3d8bbwe"));
     assert_eq!(list.provisioned.len(), 1);
-    assert_eq!(list.provisioned[0].attributes[1], ("Odd".to_owned(), "<\"&".to_owned()));
+    assert_eq!(list.provisioned[0].attributes[1], ("Odd".to_owned(), "<\"&\n".to_owned()));
     let unknown = text.replace("EndOfLife>", "Elsewhere>");
     assert!(matches!(ProvisionList::parse(unknown.as_bytes()), Err(AppxError::Part { .. })));
 }
