@@ -1,6 +1,10 @@
 //! Tests that cut across the modules: real files, oracles, round trips.
 
 mod metadata;
+mod oracle;
+mod real;
+mod robustness;
+mod writing;
 
 use std::fs::File;
 use std::io::Cursor;
@@ -9,9 +13,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use wimwright_testkit::{oracles, run};
+use wimwright_testkit::run;
 
-use super::write::{BlobSource, ImageSource, ImageToWrite, Solid, WimPlan, WriteOptions};
+use super::write::{BlobSource, ImageSource, ImageToWrite, WimPlan, WriteOptions};
 use super::*;
 use crate::io::FileSource;
 
@@ -42,12 +46,6 @@ fn write(plan: &WimPlan) -> Vec<u8> {
     bytes
 }
 
-fn wimlib(arguments: &[&str], path: &Path) -> String {
-    let mut command = Command::new("wimlib-imagex");
-    let output = run(command.arg(arguments[0]).arg(path).args(&arguments[1..]));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 /// A folder with many kinds of files, and a WIM that wimlib made of it.
 struct Captured {
     folder: TempDir,
@@ -65,7 +63,7 @@ impl Captured {
         std::fs::write(tree.join("deep/same.txt"), b"hello\n").unwrap();
         std::os::unix::fs::symlink("small.txt", tree.join("symlink")).unwrap();
         std::os::unix::fs::symlink("deep", tree.join("directory symlink")).unwrap();
-        let text: Vec<u8> = (0..400_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_string().into_bytes()).collect();
+        let text: Vec<u8> = (0..100_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_string().into_bytes()).collect();
         std::fs::write(tree.join("deep/er/compressible"), &text).unwrap();
         std::fs::write(tree.join("deep/er/zeros"), vec![0; 300_000]).unwrap();
         let mut state = 1_u64;
@@ -77,11 +75,11 @@ impl Captured {
                 })
                 .collect()
         };
-        std::fs::write(tree.join("noise"), noise(6_000_000)).unwrap();
+        std::fs::write(tree.join("noise"), noise(4_500_000)).unwrap();
         let mut mixed = noise(100_000);
         mixed.extend([0; 50]);
         std::fs::write(tree.join("almost noise"), mixed).unwrap();
-        for number in 0..200 {
+        for number in 0..60 {
             std::fs::write(tree.join(format!("deep/er/and/file {number}")), noise(number * 7)).unwrap();
         }
         let captured = Self { folder };
@@ -94,61 +92,13 @@ impl Captured {
         self.folder.path().join("captured.wim")
     }
 
+    fn tree(&self) -> PathBuf {
+        self.folder.path().join("tree")
+    }
+
     fn put(&self, bytes: &[u8]) -> PathBuf {
         let path = self.folder.path().join("written.wim");
         std::fs::write(&path, bytes).unwrap();
         path
-    }
-}
-
-/// What wimlib shows of a WIM, apart from how it is stored.
-fn shown(path: &Path) -> String {
-    let detailed = wimlib(&["dir", "1", "--detailed"], path);
-    let storage =
-        ["Compressed size", "Offset in WIM", "Raw compressed size", "Raw uncompressed size", "Solid resource", "Solid offset", "Flags "];
-    let kept = detailed.lines().filter(|line| !storage.iter().any(|word| line.trim_start().starts_with(word)));
-    let xml = run(Command::new("wimlib-imagex").arg("info").arg(path).args(["--extract-xml", "/dev/stdout"])).stdout;
-    let xml = xml::decode_text(&xml).unwrap();
-    let image = &xml[xml.find("<IMAGE").unwrap()..xml.rfind("</IMAGE>").unwrap()];
-    format!("{}\n{image}", kept.collect::<Vec<_>>().join("\n"))
-}
-
-fn apply(path: &Path, folder: &Path) {
-    let mut command = Command::new("wimlib-imagex");
-    run(command.arg("apply").arg(path).arg("1").arg(folder).arg("--quiet"));
-}
-
-const XPRESS_4K: (Option<Compression>, u32) = (Some(Compression::Xpress), 4096);
-const KINDS: [(Option<Compression>, u32); 5] =
-    [(None, 0), XPRESS_4K, (Some(Compression::Xpress), 32768), (Some(Compression::Lzx), 32768), (Some(Compression::Lzms), 131_072)];
-
-#[test]
-fn oracle_wimlib_reads_what_we_write() {
-    if !oracles(&["wimlib-imagex"]) {
-        return;
-    }
-    let captured = Captured::new(&["--compress=LZX:20"]);
-    let wim = open(&captured.wim());
-    let expected = shown(&captured.wim());
-    for (compression, chunk_size) in KINDS {
-        for (as_trees, integrity, pipable, solid) in
-            [(true, true, false, false), (false, false, false, false), (true, true, true, false), (false, true, false, true)]
-        {
-            if solid && compression.is_none() {
-                continue;
-            }
-            let solid = solid.then_some(Solid { compression: Compression::Lzms, chunk_size: 1 << 20 });
-            let mut options = WriteOptions { chunk_size, integrity, pipable, solid, ..WriteOptions::new(compression, [7; 16]) };
-            options.level = Level::FAST;
-            let bytes = write(&plan_of(&wim, as_trees, options));
-            let path = captured.put(&bytes);
-            let case = format!("{compression:?} {chunk_size} trees {as_trees} pipable {pipable} solid {}", solid.is_some());
-            wimlib(&["verify"], &path);
-            assert_eq!(shown(&path), expected, "{case}");
-            open(&path).verify(&mut |_| ()).unwrap();
-            let applied = tempfile::tempdir().unwrap();
-            apply(&path, applied.path());
-            run(Command::new("diff").arg("-r").arg("--no-dereference").arg(captured.folder.path().join("tree")).arg(applied.path()));
-        }
     }
 }
