@@ -4,6 +4,7 @@ use serde::Serialize;
 use wimwright_format::answer_file::AnswerFile;
 use wimwright_format::default_associations::{self, DefaultAssociations};
 use wimwright_format::problem::{Problem, Severity};
+use wimwright_format::start_layout::{self, PinList};
 use wimwright_image::{Image, ImagePath};
 
 use crate::files::NewFile;
@@ -77,6 +78,55 @@ impl Step for Unattend {
     fn apply(&self, image: Image, context: &Context) -> Result<(Image, StepReport), StepError> {
         self.check(architecture_name(&image.info))?;
         put(image, &self.to, &self.file, context)
+    }
+}
+
+/// The step `start-layout`: the Start menu and taskbar of new users.
+#[derive(Debug, Clone, Serialize)]
+pub struct StartLayout {
+    file: Payload,
+    to: &'static str,
+}
+
+impl StartLayout {
+    /// Reads and checks a layout, XML or JSON.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn new(file: Payload) -> Result<Self, StepError> {
+        let bytes = file.bytes(MAX_SIZE)?;
+        let refused = |error: start_layout::StartLayoutError| StepError::refused(error.to_string(), "");
+        // JSON starts with a brace, XML with an angle bracket; both may have a byte order mark.
+        let is_json = bytes.iter().find(|byte| matches!(byte, b'{' | b'<')) == Some(&b'{');
+        let (problems, to) = if is_json {
+            (PinList::parse(&bytes).map_err(refused)?.check(), start_layout::LAYOUT_JSON_PATH)
+        } else {
+            (start_layout::StartLayout::parse(&bytes).map_err(refused)?.check(), start_layout::LAYOUT_XML_PATH)
+        };
+        refuse_errors("the start layout does not fit Windows", problems)?;
+        Ok(Self { file, to })
+    }
+}
+
+impl Step for StartLayout {
+    fn kind(&self) -> StepKind {
+        StepKind { name: "start-layout", revision: 1 }
+    }
+
+    fn options(&self) -> serde_json::Value {
+        serde_json::json!(self)
+    }
+
+    fn writes_time(&self) -> bool {
+        true
+    }
+
+    fn describe(&self) -> Vec<String> {
+        vec![format!("place the start layout at {}", self.to)]
+    }
+
+    fn apply(&self, image: Image, context: &Context) -> Result<(Image, StepReport), StepError> {
+        put(image, self.to, &self.file, context)
     }
 }
 

@@ -14,7 +14,7 @@ use wimwright_image::open_host_file;
 use wimwright_servicing::apps::{AddApps, App, RemoveApps};
 use wimwright_servicing::files::{Files, Item, Operation};
 use wimwright_servicing::metadata::Metadata;
-use wimwright_servicing::placed::{DefaultApps, Unattend};
+use wimwright_servicing::placed::{DefaultApps, StartLayout, Unattend};
 use wimwright_servicing::registry::Registry;
 use wimwright_servicing::step::{Payload, Step, StepError};
 
@@ -86,7 +86,9 @@ impl Resolver<'_> {
                 Box::new(AddApps::new(apps).map_err(|error| self.step_problem(position.as_ref(), &error))?)
             }
             StepSpec::Files(changes) => Box::new(Files { operations: changes.into_iter().map(|change| self.file_change(change)).collect::<Resolved<_>>()? }),
-            StepSpec::StartLayout(path) => return Err(self.problem(&path, "TEMP")),
+            StepSpec::StartLayout(path) => {
+                Box::new(StartLayout::new(self.payload(&path)?).map_err(|error| self.step_problem(Some(&path), &error))?)
+            }
             StepSpec::DefaultApps(path) => Box::new(DefaultApps::new(self.payload(&path)?).map_err(|error| self.step_problem(Some(&path), &error))?),
             StepSpec::Registry(changes) => {
                 let mut all = Vec::new();
