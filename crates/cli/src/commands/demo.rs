@@ -1,0 +1,1 @@
+//! `demo`: makes a practice medium, services it, checks the result.

@@ -1,0 +1,1 @@
+//! `eligibility`: may an image upgrade an installed Windows?
