@@ -538,8 +538,9 @@ proptest! {
             "recipe": 1,
             "images": [{ "files": [{ "content": text.replace("${", "$${"), "to": "/a" }], "registry": [{ "key": "HKLM\\SOFTWARE", "values": { name: text.replace("${", "$${") } }] }]
         });
-        let escaped = source.to_string().chars().map(|c| if c > '~' && c != 'é' { format!("\\u{:04x}", u32::from(c)) } else { c.into() });
-        let recipe = load(&escaped.collect::<String>()).unwrap();
+        let source = source.to_string();
+        let escape = |c: char| if c > '~' && c != 'é' { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+        let recipe = load(&source.chars().map(escape).collect::<String>()).unwrap();
         let FileChange::Write(write) = &recipe.images[0].files[0] else { panic!("content") };
         prop_assert_eq!(&write.content, &text);
         let again = load(&recipe.canonical_text()).unwrap();
