@@ -2,6 +2,7 @@
 
 mod durable;
 pub mod events;
+pub mod job;
 pub mod library;
 pub mod output;
 pub mod recipe;

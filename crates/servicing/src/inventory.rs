@@ -146,6 +146,26 @@ fn package_state(state: u32) -> &'static str {
     }
 }
 
+/// What Windows would have to finish at its next start. An image with any of it must not be serviced: what is done now would be
+/// mixed with what is done then.
+///
+/// # Errors
+/// The SOFTWARE hive cannot be read.
+pub fn pending_operations(image: &mut Image) -> Result<Vec<String>, ImageError> {
+    let mut pending = Vec::new();
+    if image.tree.at("/Windows/WinSxS/pending.xml").is_some() {
+        pending.push("`/Windows/WinSxS/pending.xml` is there".to_owned());
+    }
+    if let Some(hive) = image.hive(HiveFile::Software)? {
+        for (key, what) in [("PackagesPending", "package"), ("SessionsPending", "session")] {
+            let names = registry::subkey_names(&hive, &format!("{SERVICING}\\{key}"));
+            let names = names.map_err(|source| ImageError::Hive { path: HiveFile::Software.path().to_owned(), source })?;
+            pending.extend(names.into_iter().map(|name| format!("{what} {name} is pending")));
+        }
+    }
+    Ok(pending)
+}
+
 impl Inventory {
     /// Reads everything about image number `index`.
     ///
@@ -170,7 +190,6 @@ impl Inventory {
                 found.drivers(hive).map_err(damaged(file))?;
             }
         }
-        found.pending(image);
 
         let text = |path: &str, registry: String| if registry.is_empty() { of_info(path) } else { registry };
         let number = |path: &str, registry: Option<u32>| registry.unwrap_or_else(|| number_of_info(path) as u32);
@@ -215,7 +234,7 @@ impl Inventory {
             provisioned_apps: found.provisioned_apps,
             drivers: found.third_party_drivers,
             applications: found.applications,
-            pending: found.pending,
+            pending: pending_operations(image)?,
             provenance,
         })
     }
@@ -253,7 +272,6 @@ struct Found {
     provisioned_apps: Vec<String>,
     third_party_drivers: Vec<Driver>,
     applications: Vec<Application>,
-    pending: Vec<String>,
 }
 
 impl Found {
@@ -303,11 +321,6 @@ impl Found {
         self.packages.sort();
         self.features.sort();
         self.features.dedup_by(|left, right| left.name == right.name);
-        for (key, what) in [("PackagesPending", "package"), ("SessionsPending", "session")] {
-            for pending in registry::subkey_names(hive, &format!("{SERVICING}\\{key}"))? {
-                self.pending.push(format!("pending {what} {pending}"));
-            }
-        }
         Ok(())
     }
 
@@ -343,13 +356,5 @@ impl Found {
         self.third_party_drivers.sort();
         self.third_party_drivers.dedup();
         Ok(())
-    }
-
-    fn pending(&mut self, image: &Image) {
-        for path in ["/Windows/WinSxS/pending.xml"] {
-            if image.tree.at(path).is_some() {
-                self.pending.push(format!("`{path}` is there: operations wait for the next start"));
-            }
-        }
     }
 }

@@ -1,8 +1,9 @@
 //! The steps that put one checked file where Windows looks for it: `unattend`, `start-layout`, `default-apps`.
 
 use serde::Serialize;
-use wimwright_format::answer_file::{AnswerFile, Severity};
-use wimwright_format::{default_associations, start_layout};
+use wimwright_format::answer_file::AnswerFile;
+use wimwright_format::default_associations::{self, DefaultAssociations};
+use wimwright_format::problem::{Problem, Severity};
 use wimwright_image::{Image, ImagePath};
 
 use crate::files::NewFile;
@@ -21,6 +22,12 @@ fn put(mut image: Image, path: &str, contents: &Payload, context: &Context) -> R
     let new = NewFile { attributes: None, security: None, time: context.time };
     let done = new.put(&mut image, &path, Some(contents))?;
     Ok((image, StepReport::exact(vec![done])))
+}
+
+/// Refuses a document in which something is surely wrong; what is only unknown passes.
+fn refuse_errors(what: &str, problems: Vec<Problem>) -> Result<(), StepError> {
+    let errors: Vec<_> = problems.iter().filter(|problem| problem.severity == Severity::Error).map(ToString::to_string).collect();
+    if errors.is_empty() { Ok(()) } else { Err(StepError::refused(format!("{what}:\n{}", errors.join("\n")), "correct the lines named above")) }
 }
 
 /// The step `unattend`: the answer file that Windows Setup reads when the image starts for the first time.
@@ -45,12 +52,7 @@ impl Unattend {
     }
 
     fn check(&self, architecture: Option<&str>) -> Result<(), StepError> {
-        let problems: Vec<_> = self.parsed.check(architecture).into_iter().filter(|problem| problem.severity == Severity::Error).collect();
-        if problems.is_empty() {
-            return Ok(());
-        }
-        let listed: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        Err(StepError::refused(format!("the answer file does not fit Windows:\n{}", listed.join("\n")), "correct the lines named above"))
+        refuse_errors("the answer file does not fit Windows", self.parsed.check(architecture))
     }
 }
 
@@ -78,46 +80,6 @@ impl Step for Unattend {
     }
 }
 
-/// The step `start-layout`: the Start menu and taskbar of new users.
-#[derive(Debug, Clone, Serialize)]
-pub struct StartLayout {
-    file: Payload,
-    to: &'static str,
-}
-
-impl StartLayout {
-    /// Reads and checks a layout, XML or JSON.
-    ///
-    /// # Errors
-    /// It is neither.
-    pub fn new(file: Payload) -> Result<Self, StepError> {
-        let layout = start_layout::parse(&file.bytes(MAX_SIZE)?).map_err(|error| StepError::refused(error.to_string(), ""))?;
-        Ok(Self { file, to: layout.path_in_image() })
-    }
-}
-
-impl Step for StartLayout {
-    fn kind(&self) -> StepKind {
-        StepKind { name: "start-layout", revision: 1 }
-    }
-
-    fn options(&self) -> serde_json::Value {
-        serde_json::json!(self)
-    }
-
-    fn writes_time(&self) -> bool {
-        true
-    }
-
-    fn describe(&self) -> Vec<String> {
-        vec![format!("place the start layout at {}", self.to)]
-    }
-
-    fn apply(&self, image: Image, context: &Context) -> Result<(Image, StepReport), StepError> {
-        put(image, self.to, &self.file, context)
-    }
-}
-
 /// The step `default-apps`: which applications new users' files open with, as `dism /Import-DefaultAppAssociations`.
 #[derive(Debug, Clone, Serialize)]
 pub struct DefaultApps {
@@ -132,8 +94,9 @@ impl DefaultApps {
     /// # Errors
     /// It is not one.
     pub fn new(file: Payload) -> Result<Self, StepError> {
-        let parsed = default_associations::parse(&file.bytes(MAX_SIZE)?).map_err(|error| StepError::refused(error.to_string(), ""))?;
-        Ok(Self { file, associations: parsed.len() })
+        let parsed = DefaultAssociations::parse(&file.bytes(MAX_SIZE)?).map_err(|error| StepError::refused(error.to_string(), ""))?;
+        refuse_errors("the default app associations do not fit Windows", parsed.check())?;
+        Ok(Self { file, associations: parsed.associations.len() })
     }
 }
 
@@ -155,6 +118,6 @@ impl Step for DefaultApps {
     }
 
     fn apply(&self, image: Image, context: &Context) -> Result<(Image, StepReport), StepError> {
-        put(image, default_associations::PATH_IN_IMAGE, &self.file, context)
+        put(image, default_associations::PATH, &self.file, context)
     }
 }

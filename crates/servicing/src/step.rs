@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 use wimwright_format::io::ReadAt;
 use wimwright_image::{Image, ImageError};
@@ -18,7 +18,7 @@ pub struct StepKind {
 }
 
 /// How sure it is that Windows will see what the step says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Certainty {
     /// Public semantics, checked by another program.
@@ -28,7 +28,7 @@ pub enum Certainty {
 }
 
 /// What a step did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepReport {
     /// How sure it is.
     pub certainty: Certainty,

@@ -1,12 +1,17 @@
 //! The medium as an ISO image that boots under BIOS and UEFI.
 
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
-use wimwright_format::media::{BootEntry, Bridge, BridgeError, Content, IsoView, Options, Platform};
+use wimwright_format::io::FileSource;
+use wimwright_format::media::{BootEntry, Bridge, Content, IsoView, Options, Platform, Window};
 use wimwright_image::medium::{Medium, MediumKind};
 
 use super::images::{self, write_to};
 use super::{Job, OutputError, Written, finish};
-use crate::durable::Pending;
+use crate::durable::{At, Pending, TEMPORARY_PREFIX};
 use crate::recipe::{BootPrompt, IsoOutput};
 
 /// Where Microsoft's media keep the UEFI boot images: one asks for a key, one does not.
@@ -24,8 +29,6 @@ pub(super) fn write(job: &Job<'_>, output: &IsoOutput) -> Result<Written, Output
     }
     let failed = |source| OutputError::Disc { path: path.clone(), source };
     let (install_path, form, part_size) = images::on_medium(job, &output.install);
-    let wim = images::plan(job, &form, path)?;
-
     let time = job.time();
     let label = output.label.clone().unwrap_or_else(|| medium.label.clone());
     let options = Options { label, time, volume_set: volume_set(job), iso_view: IsoView::Stub, share_identical: true };
@@ -44,24 +47,33 @@ pub(super) fn write(job: &Job<'_>, output: &IsoOutput) -> Result<Written, Output
         bridge.add_boot_entry(entry).map_err(failed)?;
     }
 
-    let pending = Pending::create(path)?;
-    let plans = match part_size {
-        Some(size) => wimwright_format::wim::split(wim, size).map_err(|source| images::failed(path, source))?,
-        None => vec![wim],
-    };
-    let install = std::path::PathBuf::from(&install_path);
-    let names: Vec<_> = (1..=plans.len()).map(|number| images::part_path(&install, number).to_string_lossy().into_owned()).collect();
-    std::thread::scope(|_| {
-        for (plan, name) in plans.into_iter().zip(&names) {
-            let maximum = plan.maximum_size();
-            let content = bridge.add_content(Content::Produced {
-                maximum,
-                produce: Box::new(move |window| write_to(job, &plan, window, path).map(drop).map_err(std::io::Error::other)),
-            });
-            bridge.add_file(name, time, content).map_err(failed)?;
+    match part_size {
+        None => {
+            let wim = images::plan(job, &form, path)?;
+            let maximum = wim.maximum_size();
+            let produce = Box::new(move |window: &mut Window<'_>| write_to(job, &wim, window, path).map(drop).map_err(std::io::Error::other));
+            let content = bridge.add_content(Content::Produced { maximum, produce });
+            bridge.add_file(&install_path, time, content).map_err(failed)?;
         }
-        bridge.write(pending.file(), &mut |done, total| job.progress("write", path, done, total)).map_err(failed)
-    })?;
+        Some(part_size) => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let temporary = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempdir_in(folder).at("create a folder in", folder)?;
+            let first = temporary.path().join("install.swm");
+            images::write_split(job, &first, &form, part_size)?;
+            for number in 1.. {
+                let part = images::part_path(&first, number);
+                if !part.exists() {
+                    break;
+                }
+                let source = File::open(&part).and_then(FileSource::new).at("open", &part)?;
+                let content = bridge.add_content(Content::Source(Arc::new(source)));
+                let name = images::part_path(Path::new(&install_path), number);
+                bridge.add_file(&name.to_string_lossy(), time, content).map_err(failed)?;
+            }
+        }
+    }
+    let pending = Pending::create(path)?;
+    bridge.write(pending.file()).map_err(failed)?;
     finish(path, pending, job)
 }
 

@@ -10,6 +10,7 @@ use wimwright_image::medium::MediumKind;
 use super::disc::replaced_files;
 use super::images::{self, write_to};
 use super::{Job, OutputError, Written};
+use crate::job::is_ours;
 use crate::durable::{At, Pending, TEMPORARY_PREFIX, sync_folder_of};
 use crate::recipe::FolderOutput;
 
@@ -19,19 +20,24 @@ pub(super) fn write(job: &Job<'_>, output: &FolderOutput) -> Result<Written, Out
         let what = format!("`{}` is an image file, not a medium: there are no files to put into a folder", job.plan.medium.path.display());
         return Err(OutputError::Refused { what, hint: "write a `wim` output".to_owned() });
     }
-    if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) {
-        let what = format!("`{}` is there and not empty: a folder is never overwritten", path.display());
+    let occupied = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
+    if occupied && !is_ours(job.library, path) {
+        let what = format!("`{}` holds files that no build wrote, or that were changed since: it is not overwritten", path.display());
         return Err(OutputError::Refused { what, hint: "remove it, or choose another folder".to_owned() });
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).at("create the folder", parent)?;
     let temporary = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempdir_in(parent).at("create a folder in", parent)?;
     let size = fill(job, output, temporary.path())?;
-    let _ = fs::remove_dir(path);
     fs::set_permissions(temporary.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).at("change", temporary.path())?;
-    fs::rename(temporary.path(), path).at("rename the finished folder to", path)?;
-    // The folder has its name now: nothing is left to remove.
-    let _ = temporary.keep();
+    if path.exists() {
+        // The two folders change names in one step; what was there before is then removed with the temporary folder.
+        let exchanged = rustix::fs::renameat_with(rustix::fs::CWD, temporary.path(), rustix::fs::CWD, path, rustix::fs::RenameFlags::EXCHANGE);
+        exchanged.map_err(io::Error::from).at("rename the finished folder to", path)?;
+    } else {
+        // The folder has its name afterwards: nothing is left to remove.
+        fs::rename(temporary.keep(), path).at("rename the finished folder to", path)?;
+    }
     sync_folder_of(path)?;
     Ok(Written { path: path.clone(), size, sha256: None })
 }
@@ -60,7 +66,7 @@ fn fill(job: &Job<'_>, output: &FolderOutput, root: &Path) -> Result<u64, Output
             None => {
                 let plan = images::plan(job, &form, &target)?;
                 let pending = Pending::create(&target)?;
-                let written = write_to(job, &plan, &mut &*pending.file(), &target)?;
+                let written = write_to(job, &plan, &mut pending.file(), &target)?;
                 pending.publish()?;
                 written
             }

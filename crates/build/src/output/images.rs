@@ -1,15 +1,18 @@
 //! The serviced images as one WIM, ESD, or split WIM.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use wimwright_format::wim::{
-    BlobId, BlobSource, Compression, ImageSource, ImageToWrite, Level, Output as WimOutput, VERSION_SOLID, WimPlan, WriteError, WriteOptions, header_flags,
-};
+use wimwright_format::wim::write::{self, BlobSource, ImageSource, ImageToWrite, Output as WimOutput, WimPlan, WriteError, WriteOptions};
+use wimwright_format::io::FileSource;
+use wimwright_format::wim::{BlobId, Compression, ImageInfo, Level, VERSION_SOLID, Wim, header_flags};
 use wimwright_image::medium::MediumKind;
 
 use super::{Job, OutputError, Written, finish};
-use crate::durable::Pending;
+use crate::durable::{At, Pending};
 use crate::recipe::{self, InstallFormat, InstallImage, WimCompression};
 
 /// How images are stored.
@@ -79,7 +82,7 @@ pub(super) fn plan(job: &Job<'_>, form: &Form, path: &Path) -> Result<WimPlan, O
     if !input_is_solid && !form.solid && compression == input.compression && input.chunk_size > 0 {
         options.chunk_size = input.chunk_size;
     }
-    options.level = form.level.map_or(options.level, Level);
+    options.level = form.level.map_or(options.level, Level::new);
     options.integrity = form.integrity || (job.plan.image_file.first().header().integrity.size > 0);
     options.flags = input.flags & header_flags::REPARSE_POINT_FIX;
     options.boot_index = boot_index(job);
@@ -102,13 +105,13 @@ pub(super) fn plan(job: &Job<'_>, form: &Form, path: &Path) -> Result<WimPlan, O
         let source = blobs.source(id).ok()?;
         match source {
             // What the cache compressed quickly is compressed again when a level is asked for.
-            BlobSource::Wim(wim) if recompress_new && !parts.iter().any(|part| std::sync::Arc::ptr_eq(part, &wim)) => {
+            BlobSource::Wim(wim) if recompress_new && !parts.iter().any(|part| Arc::ptr_eq(part, &wim)) => {
                 let blobs = blobs.clone();
                 let id = *id;
                 let size = wim.blob(&id)?.size;
                 Some(BlobSource::Stream {
                     size,
-                    open: std::sync::Arc::new(move || {
+                    open: Arc::new(move || {
                         let bytes = blobs.read(&id).map_err(std::io::Error::other)?;
                         Ok(Box::new(std::io::Cursor::new(bytes)))
                     }),
@@ -117,7 +120,7 @@ pub(super) fn plan(job: &Job<'_>, form: &Form, path: &Path) -> Result<WimPlan, O
             source => Some(source),
         }
     };
-    WimPlan::new(images.collect(), &resolve, &options).map_err(|source| failed(path, source))
+    WimPlan::new(images.collect(), options, &resolve).map_err(|source| failed(path, source))
 }
 
 pub(super) fn failed(path: &Path, source: WriteError) -> OutputError {
@@ -147,7 +150,7 @@ fn guid(job: &Job<'_>) -> [u8; 16] {
 pub(super) fn write_file(job: &Job<'_>, path: &Path, form: &Form) -> Result<Written, OutputError> {
     let plan = plan(job, form, path)?;
     let pending = Pending::create(path)?;
-    write_to(job, &plan, &mut &*pending.file(), path)?;
+    write_to(job, &plan, &mut pending.file(), path)?;
     finish(path, pending, job)
 }
 
@@ -158,24 +161,99 @@ pub(super) fn write_to(job: &Job<'_>, plan: &WimPlan, output: &mut dyn WimOutput
 
 /// Writes a split WIM: the first part at `path`, the others beside it.
 pub(super) fn write_split(job: &Job<'_>, path: &Path, form: &Form, part_size: u64) -> Result<Written, OutputError> {
-    let plan = plan(job, form, path)?;
-    let parts = wimwright_format::wim::split(plan, part_size).map_err(|source| failed(path, source))?;
-    let mut finished: Vec<(PathBuf, Pending)> = Vec::new();
-    let mut size = 0;
-    for (number, part) in parts.iter().enumerate() {
-        let part_path = part_path(path, number + 1);
-        let pending = Pending::create(&part_path)?;
-        size += write_to(job, part, &mut &*pending.file(), &part_path)?;
-        finished.push((part_path, pending));
+    let mut plan = plan(job, form, path)?;
+    // Only what is compressed already can be cut into parts: the rest is compressed into one WIM first.
+    let mut whole = None;
+    if plan.planned_size().is_none() {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).at("create the folder", folder)?;
+        let file = tempfile::tempfile_in(folder).at("create a file in", folder)?;
+        write_to(job, &plan, &mut &file, path)?;
+        let source = FileSource::new(file).at("read", path)?;
+        let wim = Arc::new(Wim::open(Arc::new(source)).map_err(|error| failed(path, error.into()))?);
+        plan = replan(&wim).map_err(|source| failed(path, source))?;
+        whole = Some(wim);
     }
-    for (_, pending) in finished {
-        pending.publish()?;
+    let mut parts: Vec<Pending> = Vec::new();
+    let mut failure = None;
+    let written = write::split(
+        &plan,
+        part_size,
+        &mut |number| {
+            let part = Pending::create(&part_path(path, usize::from(number))).and_then(|pending| {
+                let file = pending.file().try_clone().at("write", path)?;
+                parts.push(pending);
+                Ok(file)
+            });
+            match part {
+                Ok(file) => Ok(Box::new(Part(file))),
+                Err(error) => {
+                    failure = Some(error);
+                    Err(WriteError::Output { offset: 0, source: std::io::Error::other("no file for the next part") })
+                }
+            }
+        },
+        &mut |progress| job.progress("write", path, progress.done, progress.total),
+    );
+    drop(whole);
+    if let Some(error) = failure {
+        return Err(error.into());
+    }
+    let size = written.map_err(|source| failed(path, source))?.iter().map(|part| part.size).sum();
+    for part in parts {
+        part.publish()?;
     }
     Ok(Written { path: path.to_owned(), size, sha256: None })
 }
 
+/// The same images out of a WIM that holds all of them.
+fn replan(wim: &Arc<Wim>) -> Result<WimPlan, WriteError> {
+    let header = wim.header();
+    let mut options = WriteOptions::new(header.compression, header.guid);
+    options.chunk_size = header.chunk_size;
+    options.flags = header.flags & header_flags::REPARSE_POINT_FIX;
+    options.boot_index = header.boot_index;
+    let image = |(info, index): (&ImageInfo, u32)| ImageToWrite { source: ImageSource::Wim { wim: wim.clone(), index }, info: info.clone() };
+    WimPlan::new(wim.images().iter().zip(1..).map(image).collect(), options, &|_| Some(BlobSource::Wim(wim.clone())))
+}
+
+/// A part of a split WIM, as the writer wants to own it.
+struct Part(File);
+
+impl Read for Part {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Part {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Seek for Part {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+impl WimOutput for Part {
+    fn host_file(&self) -> Option<(&File, u64)> {
+        Some((&self.0, 0))
+    }
+
+    fn truncate(&mut self, length: u64) -> std::io::Result<()> {
+        self.0.set_len(length)
+    }
+}
+
 /// `install.swm`, 2 → `install2.swm`.
-pub(super) fn part_path(first: &Path, number: usize) -> PathBuf {
+pub(crate) fn part_path(first: &Path, number: usize) -> PathBuf {
     if number == 1 {
         return first.to_owned();
     }

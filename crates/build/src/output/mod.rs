@@ -4,18 +4,22 @@ mod disc;
 mod folder;
 mod images;
 
+pub(crate) use images::part_path;
+
 use std::fs::File;
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use wimwright_format::media::BridgeError;
-use wimwright_format::wim::WriteError;
+use wimwright_format::wim::write::WriteError;
 use wimwright_image::BlobError;
 
 use crate::durable::{At, FileError};
 use crate::events::{Event, Events};
+use crate::library::Library;
 use crate::recipe::Output;
 use crate::run::{Plan, ServicedImage};
 
@@ -69,8 +73,15 @@ pub struct Written {
 ///
 /// # Errors
 /// See [`OutputError`]. What stood at the output's path before stays there.
-pub fn write(output: &Output, plan: &Plan, images: &[ServicedImage], threads: Option<std::num::NonZeroUsize>, events: &dyn Events) -> Result<Written, OutputError> {
-    let job = Job { plan, images, threads, events };
+pub fn write(
+    output: &Output,
+    plan: &Plan,
+    images: &[ServicedImage],
+    library: &Library,
+    threads: Option<NonZeroUsize>,
+    events: &dyn Events,
+) -> Result<Written, OutputError> {
+    let job = Job { plan, images, library, threads, events };
     let written = match output {
         Output::Iso(iso) => disc::write(&job, iso)?,
         Output::Folder(folder) => folder::write(&job, folder)?,
@@ -86,7 +97,8 @@ pub fn write(output: &Output, plan: &Plan, images: &[ServicedImage], threads: Op
 struct Job<'a> {
     plan: &'a Plan,
     images: &'a [ServicedImage],
-    threads: Option<std::num::NonZeroUsize>,
+    library: &'a Library,
+    threads: Option<NonZeroUsize>,
     events: &'a dyn Events,
 }
 

@@ -32,7 +32,7 @@ pub struct IsoOutput {
     pub path: HostPath,
     /// The volume label, at most 32 characters. Without it: the input's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(min = 1, max = 32))]
     pub label: Option<String>,
     /// Whether UEFI asks for a key press before it boots from the medium.
     #[serde(default)]

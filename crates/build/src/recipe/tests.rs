@@ -294,6 +294,9 @@ fn what_a_recipe_cannot_say() {
         ("images: { files: { delete: '/a. ' } }", "ends with a dot or a space"),
         ("images: { select: 0 }", "the first image has index 1"),
         ("images: { select: [] }", "this selects no image"),
+        ("images: { select: [1, { name: [] }] }", "this selects no image"),
+        ("drop: { edition: }", "this selects no image"),
+        ("name: true", "expected text, found true or false"),
         ("images: { select: { index: 1, name: x } }", "`index` and `name` exclude each other"),
         ("images: { registry: { key: K, values: { a: 4294967296 } } }", "does not fit a REG_DWORD"),
         ("images: { registry: { key: K, values: { a: -1 } } }", "does not fit a REG_DWORD"),
@@ -414,6 +417,47 @@ fn the_published_schema_is_this_one() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/recipe.schema.json");
     let published: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     assert!(published == json_schema(), "docs/reference/recipe.schema.json is not what the types say: run `cargo xtask generate`");
+}
+
+/// Every path to a value in a JSON tree, as JSON pointers.
+fn pointers(value: &serde_json::Value, pointer: &str, found: &mut Vec<String>) {
+    found.push(pointer.to_owned());
+    match value {
+        serde_json::Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| pointers(item, &format!("{pointer}/{index}"), found));
+        }
+        serde_json::Value::Object(map) => map.iter().for_each(|(key, item)| pointers(item, &format!("{pointer}/{key}"), found)),
+        _ => {}
+    }
+}
+
+/// The schema is derived, the decoders are written: here they judge each other. Whatever the loader's canonical form can
+/// hold the schema allows, and a slip in any key is refused by both.
+#[test]
+fn schema_and_loader_agree() {
+    let validator = jsonschema::draft7::new(&json_schema()).unwrap();
+    let canonical = full().canonical_json();
+    assert!(validator.is_valid(&canonical), "{:?}", validator.iter_errors(&canonical).map(|error| error.to_string()).collect::<Vec<_>>());
+    let mut all = Vec::new();
+    pointers(&canonical, "", &mut all);
+    let mut slips = 0;
+    for pointer in all.iter().filter(|pointer| !pointer.is_empty() && !pointer.contains("/values/")) {
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        let mut changed = canonical.clone();
+        let Some(serde_json::Value::Object(map)) = changed.pointer_mut(parent) else { continue };
+        let value = map.remove(key).unwrap();
+        let without = changed.clone();
+        // Required for one, required for both; but for `size`, which only split images need.
+        if key != "size" && key != "install" {
+            assert_eq!(validator.is_valid(&without), load(&without.to_string()).is_ok(), "without {pointer}");
+        }
+        let Some(serde_json::Value::Object(map)) = changed.pointer_mut(parent) else { continue };
+        map.insert(format!("{key}x"), value);
+        assert!(!validator.is_valid(&changed), "the schema allows a slip in {pointer}");
+        assert!(load(&changed.to_string()).is_err(), "the loader allows a slip in {pointer}");
+        slips += 1;
+    }
+    assert!(slips > 60, "{slips}");
 }
 
 #[test]

@@ -230,6 +230,7 @@ impl Decode for Pattern {
 
 text_schema!(Pattern, "Pattern", {
     "type": ["string", "number"],
+    "minLength": 1,
     "description": "A name in which `*` stands for any characters and `?` for one; upper and lower case are the same."
 });
 
@@ -284,6 +285,7 @@ impl Decode for Timestamp {
 
 text_schema!(Timestamp, "Timestamp", {
     "type": "string",
+    "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].*)?$",
     "description": "A moment like `2026-11-01T00:00:00Z`, or a date, which means its first moment in UTC."
 });
 

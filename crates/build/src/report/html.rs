@@ -83,36 +83,44 @@ fn verdict(report: &Report) -> Markup {
     }
 }
 
-/// What changed in all images together, in a few numbers.
+/// What changed in all finished images together.
 fn glance(report: &Report) -> Markup {
+    let finished: Vec<_> = report.images.iter().filter_map(|image| Some((image, image.after.as_ref()?))).collect();
     let total = |part: fn(&ImageReport) -> Counts| {
-        report.images.iter().map(part).fold(Counts::default(), |sum, counts| Counts {
+        finished.iter().map(|(image, _)| part(image)).fold(Counts::default(), |sum, counts| Counts {
             added: sum.added.saturating_add(counts.added),
             removed: sum.removed.saturating_add(counts.removed),
             changed: sum.changed.saturating_add(counts.changed),
         })
     };
-    let serviced = report.images.iter().filter_map(|image| Some((&image.before, image.after.as_ref()?)));
+    // An app that several editions have is one app.
     let (mut apps_added, mut apps_removed) = (BTreeSet::new(), BTreeSet::new());
-    for (before, after) in serviced {
-        let (added, removed) = difference(&before.apps, &after.apps);
+    for (image, after) in &finished {
+        let (added, removed) = difference(&image.before.apps, &after.apps);
         apps_added.extend(added);
         apps_removed.extend(removed);
     }
-    let dropped = report.images.iter().filter(|image| image.dropped).count();
+    let apps = Counts { added: apps_added.len() as u64, removed: apps_removed.len() as u64, changed: 0 };
+    let rows = [
+        ("Files", total(|image| image.changes.files)),
+        ("Registry entries", total(|image| image.changes.registry)),
+        ("Provisioned apps", apps),
+    ];
     markup! {
-        h2 { "What changed" }
-        ul.glance {
-            (tile(&counts_text(total(|image| image.changes.files)), "files added, removed, changed"))
-            (tile(&counts_text(total(|image| image.changes.registry)), "registry entries added, removed, changed"))
-            (tile(&format!("+{} −{}", apps_added.len(), apps_removed.len()), "provisioned apps added, removed"))
-            @if dropped > 0 { (tile(&dropped.to_string(), "images left out")) }
+        @if !finished.is_empty() {
+            h2 { "What changed" }
+            div.scroll { table.glance {
+                thead { tr { th scope="col" { "" } th.right scope="col" { "Added" } th.right scope="col" { "Removed" } th.right scope="col" { "Changed" } } }
+                tbody { @for (label, counts) in rows {
+                    tr {
+                        th scope="row" { (label) }
+                        @for count in [counts.added, counts.removed, counts.changed] { td.right.none[count == 0] { (grouped(count)) } }
+                    }
+                } }
+            } }
+            @if finished.len() > 1 { p.soft { "In " (plural(finished.len(), "image")) " together; an app that several have counts once." } }
         }
     }
-}
-
-fn tile(number: &str, label: &str) -> Markup {
-    markup! { li { strong { (number) } span { (label) } } }
 }
 
 fn outputs(outputs: &[OutputReport]) -> Markup {
@@ -135,18 +143,19 @@ fn outputs(outputs: &[OutputReport]) -> Markup {
 }
 
 fn image_section(image: &ImageReport) -> Markup {
+    let state = image.after.as_ref().unwrap_or(&image.before);
     markup! {
         section {
             h2 { "Image " (image.index) ": " (shown(&image.name)) }
             @if image.dropped { p { "Left out of the result, as the recipe says." } }
-            @if let Some(after) = &image.after { (before_and_after(&image.before, after, image)) }
-            @else if !image.dropped { (before_only(&image.before)) }
-            @if !image.steps.is_empty() { (steps(&image.steps)) }
-            h3 { "Everything in it" }
-            @let state = image.after.as_ref().unwrap_or(&image.before);
-            (folded("Packages", &state.packages))
-            (folded("Features", &state.features))
-            (folded("Provisioned apps", &state.apps))
+            @else {
+                @if let Some(after) = &image.after { (before_and_after(&image.before, after, image)) } @else { (before_only(&image.before)) }
+                @if !image.steps.is_empty() { (steps(&image.steps)) }
+                h3 { "Full lists" }
+                (folded("Packages", &state.packages))
+                (folded("Features", &state.features))
+                (folded("Provisioned apps", &state.apps))
+            }
         }
     }
 }
@@ -181,12 +190,9 @@ fn before_and_after(before: &ImageState, after: &ImageState, image: &ImageReport
         ("Provisioned apps", difference(&before.apps, &after.apps)),
     ];
     markup! {
-        p.soft {
-            "Files: " (counts_text(image.changes.files)) ". Registry: " (counts_text(image.changes.registry))
-            ". (Added, removed, changed.)"
-        }
+        p { "Files: " (counts_text(image.changes.files)) ". Registry: " (counts_text(image.changes.registry)) "." }
+        h3 { "Before and after" }
         div.scroll { table {
-            caption { "Before and after" }
             thead { tr { th scope="col" { "" } th scope="col" { "Before" } th scope="col" { "After" } } }
             tbody { @for row in rows(before, after) {
                 tr.same[row.before == row.after] {
@@ -206,8 +212,8 @@ fn before_and_after(before: &ImageState, after: &ImageState, image: &ImageReport
 
 fn before_only(before: &ImageState) -> Markup {
     markup! {
+        h3 { "Before; it was not finished" }
         div.scroll { table {
-            caption { "As it was; it was not finished" }
             tbody { @for row in rows(before, before) { tr { th scope="row" { (row.label) } td { (or_dash(&row.before)) } } } }
         } }
     }
@@ -215,8 +221,8 @@ fn before_only(before: &ImageState) -> Markup {
 
 fn steps(steps: &[Step]) -> Markup {
     markup! {
+        h3 { "Steps, in the order in which they were done" }
         div.scroll { table {
-            caption { "Steps, in the order in which they were done" }
             thead { tr { th scope="col" { "Step" } th scope="col" { "Result" } th.right scope="col" { "Time" } } }
             tbody { @for step in steps {
                 tr {
@@ -303,7 +309,7 @@ fn plural(count: usize, noun: &str) -> String {
 }
 
 fn counts_text(counts: Counts) -> String {
-    format!("+{} −{} ~{}", grouped(counts.added), grouped(counts.removed), grouped(counts.changed))
+    format!("{} added, {} removed, {} changed", grouped(counts.added), grouped(counts.removed), grouped(counts.changed))
 }
 
 /// A number with a thin space between each three digits.

@@ -6,6 +6,7 @@
 //! Invariant: two builds of the same inputs with the same recipe give the same report, but for [`Report::timing`],
 //! [`Step::duration_seconds`] and whether a step was `done` or `cached`. [`Report::reproducible`] leaves those out.
 
+mod assemble;
 mod html;
 
 use schemars::JsonSchema;

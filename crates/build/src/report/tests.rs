@@ -134,7 +134,7 @@ fn html_is_one_file_without_scripts_or_foreign_resources() {
         "<main>",
         "prefers-color-scheme: dark",
         "@media print",
-        "+70 −3 ~12",
+        "Files: 70 added, 3 removed, 12 changed.",
         "10.0.26100.1742",
         "4.6\u{202f}GB",
         "1\u{202f}min 15\u{202f}s",

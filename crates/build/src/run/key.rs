@@ -64,7 +64,7 @@ impl InputId {
     pub fn of(image: &Image) -> Self {
         let mut hash = Sha256::new();
         hash.update(image.tree.id().0);
-        hash.update(format!("{:?}", image.info));
+        hash.update(image.info.element.to_xml());
         Self(StepKey(hash.finalize().into()))
     }
 }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use wimwright_format::io::FileSource;
-use wimwright_format::wim::{BlobId, BlobSource, Compression, ImageSource, ImageToWrite, Level, Wim, WimPlan, WriteError, WriteOptions};
+use wimwright_format::wim::write::{BlobSource, ImageSource, ImageToWrite, WimPlan, WriteError, WriteOptions};
+use wimwright_format::wim::{BlobId, Compression, Level, Wim};
 use wimwright_image::{Blobs, Image, ImageError, ImageFile, ImageFileError};
 use wimwright_servicing::step::StepReport;
 
@@ -21,7 +22,7 @@ use crate::library::{Library, LibraryError};
 
 /// How hard new blobs are compressed: eight times as fast as libwim's default for 3 % more bytes (docs/reference/performance.md).
 /// An output that asks for a level has them compressed again.
-pub(crate) const LAYER_LEVEL: Level = Level(20);
+pub(crate) const LAYER_LEVEL: Level = Level::FAST;
 
 /// Why the cache cannot be used.
 #[derive(Debug, Error)]
@@ -104,7 +105,7 @@ impl Library {
         events: &dyn Events,
     ) -> Result<LayerRecord, LayerError> {
         let metadata = image.tree.to_metadata();
-        image.info.set_statistics(&metadata.statistics(|id| image.blobs.size(id)));
+        image.info.set_statistics(&metadata.statistics(&|id| image.blobs.size(id).unwrap_or_default()));
         image.info.set_time("LASTMODIFICATIONTIME", time);
         let blobs: Vec<BlobId> = image.tree.blobs();
         let in_base = |id: &BlobId| base.parts().iter().any(|part| part.blob(id).is_some());
@@ -120,10 +121,10 @@ impl Library {
         }
         let images = vec![ImageToWrite { source: ImageSource::Tree(Box::new(metadata)), info: image.info.clone() }];
         let resolve = |id: &BlobId| if image.blobs.is_staged(id) { image.blobs.source(id).ok() } else { Some(BlobSource::Elsewhere) };
-        let plan = WimPlan::new(images, &resolve, &options)?;
+        let plan = WimPlan::new(images, options, &resolve)?;
         let path = self.layer_path(key, "wim");
         let pending = Pending::create(&path)?;
-        plan.write(&mut pending.file().try_clone().at("write", &path)?, &mut |progress| {
+        plan.write(&mut pending.file(), &mut |progress| {
             let subject = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             events.event(Event::Progress { work: "compress", subject, done: progress.done, total: progress.total });
         })?;

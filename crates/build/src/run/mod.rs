@@ -10,6 +10,7 @@ use serde::Serialize;
 use thiserror::Error;
 use wimwright_image::medium::{Medium, MediumError};
 use wimwright_image::{Blobs, Image, ImageError, ImageFile};
+use wimwright_servicing::inventory::pending_operations;
 use wimwright_servicing::step::{Context, Step, StepError, StepReport};
 
 use crate::events::{Event, Events};
@@ -142,6 +143,8 @@ pub struct ServicedImage {
     pub before: Image,
     /// The image after the last step.
     pub after: Image,
+    /// Its identity.
+    pub result: InputId,
     /// What became of each step.
     pub steps: Vec<StepRun>,
 }
@@ -179,18 +182,42 @@ impl Plan {
         Context { time }
     }
 
+    /// The identity of an image after all of its steps, if the cache knows it: nothing has to be done then.
+    fn cached_result(&self, image: &ImagePlan, library: &Library) -> Result<Option<InputId>, RunError> {
+        let opened = self.open_image(image.index, &Blobs::default())?;
+        let context = self.context(&opened);
+        let mut input = InputId::of(&opened);
+        for step in &image.steps {
+            let Some(record) = library.layer(StepKey::new(&**step, input, &context))? else { return Ok(None) };
+            input = record.output;
+        }
+        Ok(Some(input))
+    }
+
+    /// The identities of all images that go into the outputs, if the cache knows every one.
+    ///
+    /// # Errors
+    /// An image or the cache cannot be read.
+    pub fn cached_results(&self, library: &Library) -> Result<Option<Vec<InputId>>, RunError> {
+        self.images.iter().filter(|image| !image.dropped).map(|image| self.cached_result(image, library)).collect()
+    }
+
     /// Services every image that is not dropped.
     ///
     /// # Errors
-    /// A step failed: then nothing is written but the cache of what was done before.
-    pub fn run(&self, library: &Library, events: &dyn Events) -> Result<Vec<ServicedImage>, RunError> {
+    /// A step failed: what was done before stays in the cache.
+    pub fn run(&self, library: &Library, events: &dyn Events) -> Result<Vec<ServicedImage>, Box<Failure>> {
         let blobs = Blobs::default();
         let mut layers = OpenLayers::new();
-        let mut serviced = Vec::new();
+        let mut finished = Vec::new();
         for plan in self.images.iter().filter(|plan| !plan.dropped) {
-            serviced.push(self.run_image(plan, &blobs, &mut layers, library, events)?);
+            let mut progress = InProgress { index: plan.index, before: None, steps: Vec::new(), step: None };
+            match self.run_image(plan, &blobs, &mut layers, library, events, &mut progress) {
+                Ok(image) => finished.push(image),
+                Err(error) => return Err(Box::new(Failure { finished, image: progress, error })),
+            }
         }
-        Ok(serviced)
+        Ok(finished)
     }
 
     fn run_image(
@@ -200,15 +227,24 @@ impl Plan {
         layers: &mut OpenLayers,
         library: &Library,
         events: &dyn Events,
+        progress: &mut InProgress,
     ) -> Result<ServicedImage, RunError> {
         let index = plan.index;
-        let before = self.open_image(index, blobs)?;
+        let failed = |source: ImageError| RunError::Image { index, source: Box::new(source) };
+        let mut before = self.open_image(index, blobs)?;
+        progress.before = Some(before.clone());
+        if !plan.steps.is_empty() {
+            let pending = pending_operations(&mut before).map_err(failed)?;
+            if !pending.is_empty() {
+                return Err(RunError::Pending { index, pending });
+            }
+        }
         let context = self.context(&before);
-        let mut state = State::Opened(before.clone());
+        let mut state = State::Opened(Box::new(before.clone()));
         let mut input = InputId::of(&before);
-        let mut steps = Vec::new();
         for step in &plan.steps {
             let kind = step.kind().name;
+            progress.step = Some((kind, step.describe()));
             let started = events.elapsed();
             events.event(Event::StepStarted { image: index, step: kind.to_owned() });
             let key = StepKey::new(&**step, input, &context);
@@ -222,32 +258,55 @@ impl Plan {
                 None => {
                     let image = state.open(blobs, layers, library)?;
                     let (mut image, report) = step.apply(image, &context).map_err(|source| RunError::Step { index, step: kind, source })?;
-                    image.commit(context.time).map_err(|source| RunError::Image { index, source: Box::new(source) })?;
+                    image.commit(context.time).map_err(failed)?;
                     let record = library.add_layer(key, &mut image, report, context.time, &self.image_file, layers, events)?;
-                    state = State::Opened(image);
+                    state = State::Opened(Box::new(image));
                     record
                 }
             };
             input = record.output;
             let duration = events.elapsed().saturating_sub(started);
             events.event(Event::StepFinished { image: index, step: kind.to_owned(), cached, seconds: duration.as_secs_f64() });
-            steps.push(StepRun { kind: kind.to_owned(), description: step.describe(), report: record.report, key, cached, duration });
+            progress.steps.push(StepRun { kind: kind.to_owned(), description: step.describe(), report: record.report, key, cached, duration });
+            progress.step = None;
         }
         let after = state.open(blobs, layers, library)?;
-        Ok(ServicedImage { index, before, after, steps })
+        Ok(ServicedImage { index, before, after, result: input, steps: std::mem::take(&mut progress.steps) })
     }
+}
+
+/// A run that ended before its end.
+pub struct Failure {
+    /// The images that were finished.
+    pub finished: Vec<ServicedImage>,
+    /// The image that was not.
+    pub image: InProgress,
+    /// Why.
+    pub error: RunError,
+}
+
+/// An image on its way.
+pub struct InProgress {
+    /// Number of the image in the input, from 1.
+    pub index: u32,
+    /// The image before the first step; `None` when it could not be opened.
+    pub before: Option<Image>,
+    /// The steps that are done.
+    pub steps: Vec<StepRun>,
+    /// The step that is being done: kind and description.
+    pub step: Option<(&'static str, Vec<String>)>,
 }
 
 /// An image between two steps: in memory, or still in the cache, where it stays when the next step is cached as well.
 enum State {
-    Opened(Image),
+    Opened(Box<Image>),
     Cached(StepKey),
 }
 
 impl State {
     fn open(self, blobs: &Blobs, layers: &mut OpenLayers, library: &Library) -> Result<Image, RunError> {
         match self {
-            Self::Opened(image) => Ok(image),
+            Self::Opened(image) => Ok(*image),
             Self::Cached(key) => Ok(library.open_layer(key, blobs, layers)?),
         }
     }

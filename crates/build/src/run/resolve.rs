@@ -14,9 +14,9 @@ use wimwright_image::open_host_file;
 use wimwright_servicing::apps::{AddApps, App, RemoveApps};
 use wimwright_servicing::files::{Files, Item, Operation};
 use wimwright_servicing::metadata::Metadata;
-use wimwright_servicing::placed::{DefaultApps, StartLayout, Unattend};
+use wimwright_servicing::placed::{DefaultApps, Unattend};
 use wimwright_servicing::registry::Registry;
-use wimwright_servicing::step::{Payload, Step};
+use wimwright_servicing::step::{Payload, Step, StepError};
 
 use crate::recipe::{
     Attribute, FileChange, FileProperties, HostPath, Missing, Problem, Recipe, RecipeError, RegistryChange, RegistryData, Spanned, StepSpec,
@@ -56,6 +56,17 @@ impl Resolver<'_> {
         Box::new(self.recipe.problem(path.position, format!("`{}`: {reason}", path.path.display())))
     }
 
+    /// A step's own objection to what the recipe gives it, with its hint.
+    fn step_problem(&self, path: Option<&HostPath>, error: &StepError) -> Box<Problem> {
+        let mut problem = self.recipe.problem(path.and_then(|path| path.position), error.to_string());
+        if let StepError::Refused { hint, .. } = error
+            && !hint.is_empty()
+        {
+            problem.advice = Some(hint.clone());
+        }
+        Box::new(problem)
+    }
+
     fn step(&self, spec: StepSpec) -> Resolved<Box<dyn Step>> {
         Ok(match spec {
             StepSpec::RemoveApps { apps, missing } => {
@@ -70,11 +81,13 @@ impl Resolver<'_> {
                         license: app.license.as_ref().map(|path| self.payload(path)).transpose()?,
                     })
                 };
-                Box::new(AddApps { apps: apps.into_iter().map(resolve).collect::<Resolved<_>>()? })
+                let position = apps.first().map(|app| app.package.clone());
+                let apps = apps.into_iter().map(resolve).collect::<Resolved<_>>()?;
+                Box::new(AddApps::new(apps).map_err(|error| self.step_problem(position.as_ref(), &error))?)
             }
             StepSpec::Files(changes) => Box::new(Files { operations: changes.into_iter().map(|change| self.file_change(change)).collect::<Resolved<_>>()? }),
-            StepSpec::StartLayout(path) => Box::new(StartLayout::new(self.payload(&path)?).map_err(|error| self.problem(&path, error))?),
-            StepSpec::DefaultApps(path) => Box::new(DefaultApps::new(self.payload(&path)?).map_err(|error| self.problem(&path, error))?),
+            StepSpec::StartLayout(path) => return Err(self.problem(&path, "TEMP")),
+            StepSpec::DefaultApps(path) => Box::new(DefaultApps::new(self.payload(&path)?).map_err(|error| self.step_problem(Some(&path), &error))?),
             StepSpec::Registry(changes) => {
                 let mut all = Vec::new();
                 for change in changes {
@@ -84,7 +97,7 @@ impl Resolver<'_> {
             }
             StepSpec::Unattend(unattend) => {
                 let to = unattend.to.as_ref().map(|path| path.as_str().to_owned());
-                Box::new(Unattend::new(self.payload(&unattend.file)?, to).map_err(|error| self.problem(&unattend.file, error))?)
+                Box::new(Unattend::new(self.payload(&unattend.file)?, to).map_err(|error| self.step_problem(Some(&unattend.file), &error))?)
             }
             StepSpec::Metadata(metadata) => {
                 let fields = [
@@ -157,7 +170,9 @@ impl Resolver<'_> {
         match change {
             RegistryChange::File(path) => {
                 let bytes = read_limited(&path.path, MAX_SCRIPT).map_err(|error| self.problem(&path, error))?;
-                let changes = reg_file::parse(&bytes).map_err(|error| self.problem(&path, error))?;
+                let is_xml = bytes.iter().find(|byte| !matches!(byte, 0xff | 0xfe | 0xef | 0xbb | 0xbf | 0 | b' ' | b'\t' | b'\r' | b'\n')) == Some(&b'<');
+                let changes = if is_xml { reg_file::parse_preferences(&bytes) } else { reg_file::parse(&bytes) };
+                let changes = changes.map_err(|error| self.problem(&path, error))?;
                 for change in &changes {
                     wimwright_image::registry::RegistryPath::parse(change.path()).map_err(|error| self.problem(&path, error))?;
                 }

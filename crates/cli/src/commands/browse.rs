@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use serde::Serialize;
-use wimwright_format::file_time;
+use wimwright_format::file_time::FileTime;
 use wimwright_format::io::Reader;
 use wimwright_format::security_descriptor::SecurityDescriptor;
 use wimwright_image::address::{Address, Target};
@@ -42,7 +42,7 @@ struct Listed {
 
 impl Listed {
     fn simple(path: String, kind: &'static str, size: u64, written: Option<u64>) -> Self {
-        let written = written.map(file_time::to_rfc3339);
+        let written = written.map(|time| FileTime(time).to_string());
         Self { path, kind, size, written, attributes: None, security: None, short_name: String::new(), streams: Vec::new() }
     }
 }
@@ -133,7 +133,7 @@ fn of_entry(image: &Image, entry: Entry<'_>, path: String) -> Listed {
         path,
         kind: if entry.is_directory() { "folder" } else { "file" },
         size: inode.contents.and_then(|id| image.blobs.size(&id)).unwrap_or_default(),
-        written: Some(file_time::to_rfc3339(inode.written)),
+        written: Some(FileTime(inode.written).to_string()),
         attributes: Some(attributes(inode.attributes)),
         security: entry.security().and_then(sddl),
         short_name: entry.short_name(),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
-use wimwright_format::file_time;
+use wimwright_format::file_time::FileTime;
 use wimwright_image::address::{Address, Target};
 use wimwright_image::{Blobs, Image, ImageFile};
 use wimwright_servicing::inventory::Inventory;
@@ -62,7 +62,7 @@ pub fn render_images(images: &[Inventory]) -> String {
     let mut text = String::new();
     for image in images {
         let _ = writeln!(text, "\n{}: {}", image.index, image.name);
-        let written = if image.modified > 0 { file_time::to_rfc3339(image.modified) } else { String::new() };
+        let written = if image.modified > 0 { FileTime(image.modified).to_string() } else { String::new() };
         let count = |what: &str, count: usize| format!("{count} {what}");
         let contents = [
             count("packages", image.packages.len()),

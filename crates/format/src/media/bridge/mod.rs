@@ -127,10 +127,10 @@ pub struct Options {
 }
 
 /// Produces the bytes of a file in their place on the disc.
-pub type Produce = Box<dyn FnOnce(&mut Window<'_>) -> io::Result<()> + Send>;
+pub type Produce<'a> = Box<dyn FnOnce(&mut Window<'_>) -> io::Result<()> + Send + 'a>;
 
 /// The bytes of a file.
-pub enum Content {
+pub enum Content<'a> {
     /// A copy of a source, by the kernel where it can.
     Source(Arc<dyn ReadAt>),
     /// Bytes that are produced while the disc is written.
@@ -138,11 +138,11 @@ pub enum Content {
         /// The most that `produce` will write. The file has the size that it wrote.
         maximum: u64,
         /// Called once, when the file's turn comes.
-        produce: Produce,
+        produce: Produce<'a>,
     },
 }
 
-impl Content {
+impl Content<'_> {
     /// A file of these bytes.
     #[must_use]
     pub fn bytes(bytes: Vec<u8>) -> Self {
@@ -208,16 +208,16 @@ pub struct WrittenImage {
 }
 
 /// A disc being put together.
-pub struct Bridge {
+pub struct Bridge<'a> {
     options: Options,
     tree: Tree,
     /// A directory's entries by folded name, for each node; empty for files.
     names: Vec<BTreeMap<String, usize>>,
-    contents: Vec<Content>,
+    contents: Vec<Content<'a>>,
     boot: Vec<BootEntry>,
 }
 
-impl Bridge {
+impl<'a> Bridge<'a> {
     /// An empty disc.
     ///
     /// # Errors
@@ -232,7 +232,7 @@ impl Bridge {
 
     /// Adds the bytes of a file or boot image. Contents lie on the disc in the order in which they were added; one that nothing
     /// refers to is left out.
-    pub fn add_content(&mut self, content: Content) -> ContentId {
+    pub fn add_content(&mut self, content: Content<'a>) -> ContentId {
         self.contents.push(content);
         ContentId(self.contents.len().saturating_sub(1))
     }
@@ -284,7 +284,7 @@ impl Bridge {
     }
 
     /// Finds the directory that `path` lies in, and the last name.
-    fn enter<'a>(&mut self, path: &'a str) -> Result<(usize, &'a str), BridgeError> {
+    fn enter<'p>(&mut self, path: &'p str) -> Result<(usize, &'p str), BridgeError> {
         let error = |problem| BridgeError::Path { path: path.to_owned(), problem };
         let mut bytes = 0_usize;
         for name in path.split('/') {

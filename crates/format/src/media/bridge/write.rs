@@ -65,7 +65,7 @@ struct Layout {
     data: u64,
 }
 
-impl Bridge {
+impl Bridge<'_> {
     /// The most bytes that the image will have. Exact when every content is a [`Content::Source`] and none are shared.
     ///
     /// # Errors

@@ -171,7 +171,7 @@ fn what_cannot_be_on_a_disc_is_refused() {
     assert_eq!((volume.find("a").unwrap().modified, volume.find("").unwrap().modified), (Some(TIME + 10), Some(TIME + 20)));
 }
 
-fn bridge_of_boot_entries(count: usize) -> Bridge {
+fn bridge_of_boot_entries(count: usize) -> Bridge<'static> {
     let mut bridge = Bridge::new(options(IsoView::Stub)).unwrap();
     let content = bridge.add_content(Content::bytes(vec![1]));
     for _ in 0..count {
