@@ -56,7 +56,7 @@ impl Hive {
         let name = name::upcased(name);
         let found = subkey_list::search(&self.cells, node.subkey_list, &name)?.found;
         // A list may be out of order, unless the editor knows better.
-        let trusted = self.editor.as_ref().is_some_and(|editor| !editor.is_unsorted(key));
+        let trusted = self.editor.as_ref().is_some_and(|editor| editor.is_sorted(key));
         if found.is_some() || trusted {
             return Ok(found.map(KeyId));
         }
