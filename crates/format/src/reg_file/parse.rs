@@ -2,6 +2,7 @@
 
 use std::iter::Peekable;
 use std::str::Chars;
+use std::sync::Arc;
 
 use super::{Change, Error, normalize_path, text};
 use crate::regf::{Data, ValueKind};
@@ -42,7 +43,7 @@ enum Key {
     /// One that was deleted.
     Deleted,
     /// This one.
-    Path(String),
+    Path(Arc<str>),
 }
 
 impl Parser<'_> {
@@ -125,7 +126,7 @@ impl Parser<'_> {
             self.key = Key::Deleted;
             self.changes.push(Change::DeleteKey { path });
         } else {
-            self.key = Key::Path(path.clone());
+            self.key = Key::Path(Arc::clone(&path));
             self.changes.push(Change::CreateKey { path });
         }
         Ok(())
@@ -134,7 +135,7 @@ impl Parser<'_> {
     /// `"name"=data` or `@=data`.
     fn value(&mut self) -> Result<(), Error> {
         let path = match &self.key {
-            Key::Path(path) => path.clone(),
+            Key::Path(path) => Arc::clone(path),
             Key::None => return self.fail("a value before any key"),
             Key::Deleted => return self.fail("a value under a deleted key"),
         };

@@ -293,8 +293,9 @@ impl Inspection {
             self.claim(node.class);
         }
         let values = node.value_cells(cells)?;
-        if !values.is_empty() {
-            self.claim(node.value_list);
+        // A list that other keys have too is read once only: reading it for each could take forever.
+        if values.is_empty() || !self.claim(node.value_list) {
+            return Ok(());
         }
         for cell in values {
             self.verification.values = self.verification.values.saturating_add(1);
@@ -321,13 +322,14 @@ impl Inspection {
                 value.data().map(drop)
             }
             Storage::BigData(record) => {
-                self.claim(record);
                 let big = BigData::read(cells, record)?;
-                self.claim(big.list);
-                for segment in big.segments() {
-                    self.claim(segment);
+                let mut whole = self.claim(record) && self.claim(big.list);
+                if whole {
+                    for segment in big.segments() {
+                        whole &= self.claim(segment);
+                    }
                 }
-                value.data().map(drop)
+                if whole { value.data().map(drop) } else { Ok(()) }
             }
         }
     }
@@ -338,8 +340,8 @@ impl Inspection {
             return Ok(Vec::new());
         }
         let list = SubkeyList::read(cells, node.subkey_list)?;
-        if list.is_root() {
-            self.claim(node.subkey_list);
+        if list.is_root() && !self.claim(node.subkey_list) {
+            return Ok(Vec::new());
         }
         let mut children = Vec::new();
         let mut before = None;

@@ -39,7 +39,7 @@ fn actions_and_types() {
     for (properties, inner, expected) in cases {
         assert_eq!(one(properties, inner).unwrap(), expected, "{properties}");
     }
-    let path = || KEY.to_owned();
+    let path = || KEY.into();
     assert_eq!(
         one(r#"action="D" default="0" name="v" type="REG_SZ""#, "").unwrap(),
         Change::DeleteValue { path: path(), name: "v".into() }

@@ -33,6 +33,7 @@ fn large_and_deep_scripts_are_bounded() {
     assert!(parse(format!("REGEDIT4\n{lines}").as_bytes()).is_err());
     let deep = format!("<RegistrySettings>{}", "<Collection>".repeat(100_000));
     assert!(parse_preferences(deep.as_bytes()).is_err());
-    let closed = format!("<RegistrySettings>{}{}</RegistrySettings>", "<Collection>".repeat(900), "</Collection>".repeat(900));
-    assert_eq!(parse_preferences(closed.as_bytes()).unwrap(), []);
+    let closed = |depth| format!("<RegistrySettings>{}{}</RegistrySettings>", "<Collection>".repeat(depth), "</Collection>".repeat(depth));
+    assert_eq!(parse_preferences(closed(900).as_bytes()).unwrap(), []);
+    let _deeper = parse_preferences(closed(100_000).as_bytes());
 }
