@@ -57,6 +57,16 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// The full path of the key that it is about.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        match self {
+            Self::CreateKey { path } | Self::DeleteKey { path } | Self::SetValue { path, .. } | Self::DeleteValue { path, .. } => path,
+        }
+    }
+}
+
 /// Why a script cannot be read. Lines count from 1.
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
