@@ -14,8 +14,6 @@ mod preferences;
 mod tests;
 mod text;
 
-use std::sync::Arc;
-
 use thiserror::Error as ThisError;
 
 use crate::regf::ValueKind;
@@ -24,23 +22,23 @@ pub use export::{encode, export};
 pub use parse::parse;
 pub use preferences::parse_preferences;
 
-/// One thing that a registry script does. Changes to one key share its path.
+/// One thing that a registry script does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// The key is made, with all above it, where it is missing.
     CreateKey {
         /// Full path: `HKEY_LOCAL_MACHINE\SOFTWARE\…`.
-        path: Arc<str>,
+        path: String,
     },
     /// The key goes, with all below it, where it exists.
     DeleteKey {
         /// Full path.
-        path: Arc<str>,
+        path: String,
     },
     /// The value is set; its key is made where it is missing.
     SetValue {
         /// Full path of the key.
-        path: Arc<str>,
+        path: String,
         /// Name of the value; empty for the default value.
         name: String,
         /// Type of the data.
@@ -51,7 +49,7 @@ pub enum Change {
     /// The value goes where it exists.
     DeleteValue {
         /// Full path of the key.
-        path: Arc<str>,
+        path: String,
         /// Name of the value; empty for the default value.
         name: String,
     },
@@ -127,10 +125,10 @@ const ROOTS: [(&str, &str); 5] = [
 ];
 
 /// A path with its root's full name and without empty parts. `None` when it is under no root.
-fn normalize_path(path: &str) -> Option<Arc<str>> {
+fn normalize_path(path: &str) -> Option<String> {
     let mut parts = path.split('\\').filter(|part| !part.is_empty());
     let first = parts.next()?;
     let is_root = |(name, short): &&(&str, &str)| first.eq_ignore_ascii_case(name) || first.eq_ignore_ascii_case(short);
     let (root, _) = ROOTS.iter().find(is_root)?;
-    Some(parts.fold((*root).to_owned(), |path, part| path + "\\" + part).into())
+    Some(parts.fold((*root).to_owned(), |path, part| path + "\\" + part))
 }

@@ -3,8 +3,6 @@
 //! `RegistrySettings` holds `Registry` elements, in any depth of `Collection`s; the `Properties` of each say what to do.
 //! Source: Microsoft, "[MS-GPPREF]: Group Policy: Preferences Extension Data Structure", Registry.
 
-use std::sync::Arc;
-
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::{Change, Error, normalize_path, text};
@@ -109,7 +107,7 @@ impl<'a> Properties<'a, '_> {
         }
     }
 
-    fn path(&self) -> Result<Arc<str>, Error> {
+    fn path(&self) -> Result<String, Error> {
         let path = format!("{}\\{}", self.attribute("hive"), self.attribute("key"));
         match normalize_path(&path) {
             Some(path) => Ok(path),
