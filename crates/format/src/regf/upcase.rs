@@ -176,10 +176,16 @@ const RANGES: [(u16, u16, u16, i16); 164] = [
 
 /// The upper case of one UTF-16 unit.
 #[must_use]
+#[inline]
 pub fn upcase(unit: u16) -> u16 {
-    if unit < 0x80 {
-        return if (0x61..=0x7A).contains(&unit) { unit ^ 0x20 } else { unit };
+    match unit {
+        0x61..=0x7A => unit ^ 0x20,
+        0..=0x7F => unit,
+        _ => upcase_by_table(unit),
     }
+}
+
+fn upcase_by_table(unit: u16) -> u16 {
     let after = RANGES.partition_point(|(first, ..)| *first <= unit);
     let range = after.checked_sub(1).and_then(|index| RANGES.get(index));
     match range {
