@@ -13,8 +13,8 @@ const COPY_SIZE: u64 = 4 << 20;
 
 /// A place to write to. Reading is needed for integrity tables only.
 pub trait Output: Read + Write + Seek {
-    /// The host file behind, when positions in the output are positions in it: the kernel can copy into it then.
-    fn host_file(&self) -> Option<&File> {
+    /// The host file behind, and where in it the output's first byte lies: the kernel can copy into it then.
+    fn host_file(&self) -> Option<(&File, u64)> {
         None
     }
 
@@ -26,9 +26,9 @@ pub trait Output: Read + Write + Seek {
     fn truncate(&mut self, length: u64) -> io::Result<()>;
 }
 
-impl Output for File {
-    fn host_file(&self) -> Option<&File> {
-        Some(self)
+impl Output for &File {
+    fn host_file(&self) -> Option<(&File, u64)> {
+        Some((self, 0))
     }
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
@@ -161,8 +161,8 @@ impl<'a> Destination<'a> {
 
     /// Copies as much as the kernel agrees to, and returns how much that was.
     fn copy_by_kernel(&mut self, source: &dyn ReadAt, offset: u64, length: u64) -> Result<u64, WriteError> {
-        let Some(((input, mut from), output)) = source.host_range(offset, length).zip(self.output.host_file()) else { return Ok(0) };
-        let start = self.base.saturating_add(self.flushed);
+        let Some(((input, mut from), (output, origin))) = source.host_range(offset, length).zip(self.output.host_file()) else { return Ok(0) };
+        let start = origin.saturating_add(self.base).saturating_add(self.flushed);
         let mut to = start;
         let mut left = length;
         while left > 0 {

@@ -98,6 +98,20 @@ impl WimPlan {
         Some(size)
     }
 
+    /// The most bytes that writing may take: every new blob as if it did not get smaller, with its chunk table.
+    #[must_use]
+    pub fn maximum_size(&self) -> u64 {
+        /// Room for what does not depend on the blobs: header, XML data, and what a chunk table adds to a short blob.
+        const FIXED: u64 = 16 << 20;
+        /// A chunk table has eight bytes for each chunk, which has 4096 bytes at least; the integrity table has less.
+        const TABLES: u64 = 256;
+        let blobs = self.raw.iter().map(|raw| raw.resource.stored_size).chain(self.new.iter().map(|blob| blob.size));
+        let entries = self.raw.iter().map(|raw| raw.blobs.len()).fold(self.new.len(), usize::saturating_add);
+        let bytes = blobs.chain(self.metadata.iter().map(|metadata| metadata.stored.len() as u64)).fold(0_u64, u64::saturating_add);
+        let tables = (bytes / TABLES).saturating_add((entries as u64).saturating_mul(4 * ENTRY_SIZE as u64));
+        bytes.saturating_add(tables).saturating_add(FIXED)
+    }
+
     /// Writes the WIM where `output` stands, and returns its size in bytes.
     ///
     /// # Errors
