@@ -26,6 +26,16 @@ pub trait Output: Read + Write + Seek {
     fn truncate(&mut self, length: u64) -> io::Result<()>;
 }
 
+impl Output for File {
+    fn host_file(&self) -> Option<(&File, u64)> {
+        Some((self, 0))
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+}
+
 impl Output for &File {
     fn host_file(&self) -> Option<(&File, u64)> {
         Some((self, 0))
