@@ -108,7 +108,7 @@ impl WimPlan {
         let blobs = self.raw.iter().map(|raw| raw.resource.stored_size).chain(self.new.iter().map(|blob| blob.size));
         let entries = self.raw.iter().map(|raw| raw.blobs.len()).fold(self.new.len(), usize::saturating_add);
         let bytes = blobs.chain(self.metadata.iter().map(|metadata| metadata.stored.len() as u64)).fold(0_u64, u64::saturating_add);
-        let tables = (bytes / TABLES).saturating_add((entries as u64).saturating_mul(4 * ENTRY_SIZE as u64));
+        let tables = (bytes / TABLES).saturating_add((entries as u64).saturating_mul((ENTRY_SIZE as u64).saturating_mul(4)));
         bytes.saturating_add(tables).saturating_add(FIXED)
     }
 
