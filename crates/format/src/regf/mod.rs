@@ -32,7 +32,6 @@ mod security;
 mod subkey_list;
 #[cfg(test)]
 mod tests;
-mod upcase;
 mod value;
 mod verify;
 
@@ -48,7 +47,6 @@ use key_node::{FLAG_HIVE_ENTRY, FLAG_NO_DELETE, KeyNode, NewKeyNode};
 pub use data::{Data, ValueKind};
 pub use name::{MAX_KEY_NAME, MAX_VALUE_NAME};
 pub use read::Walk;
-pub use upcase::upcase;
 pub use value::Value;
 pub use verify::{MAX_DEPTH, Problem, ProblemKind, Verification};
 

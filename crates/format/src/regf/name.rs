@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::upcase::upcase;
+use crate::upcase::upcase;
 
 /// Longest key name in UTF-16 units (Microsoft Learn, "Registry element size limits").
 pub const MAX_KEY_NAME: usize = 255;
