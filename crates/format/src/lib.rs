@@ -7,8 +7,10 @@
 
 pub mod answer_file;
 pub mod appx;
+pub mod cab;
 pub mod io;
 pub mod iso;
+pub mod member_name;
 pub mod reg_file;
 pub mod regf;
 pub mod security_descriptor;
