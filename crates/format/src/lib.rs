@@ -8,9 +8,13 @@
 pub mod answer_file;
 pub mod appx;
 pub mod cab;
+pub mod container_index;
+pub mod digest;
+pub mod file_hashes;
 pub mod io;
 pub mod iso;
 pub mod member_name;
+pub mod psf;
 pub mod reg_file;
 pub mod regf;
 pub mod security_descriptor;

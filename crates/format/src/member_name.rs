@@ -79,7 +79,7 @@ fn check_part(part: &str) -> Result<(), NameError> {
     if part == "." || part == ".." {
         return Err(NameError::Relative);
     }
-    if let Some(character) = part.chars().find(|character| character.is_control() || r#"<>:"|?*"#.contains(*character)) {
+    if let Some(character) = part.chars().find(|character| *character < ' ' || r#"<>:"|?*"#.contains(*character)) {
         return Err(NameError::Character(character));
     }
     if part.ends_with(['.', ' ']) {

@@ -177,7 +177,8 @@ impl<'a> FolderReader<'a> {
         let mut last_of_segment = true;
         let output = loop {
             let (part, block) = self.next_header()?;
-            let size_error = |input| CabError::BlockSize { folder: self.index, block: block.number, input, output: usize::from(block.output) };
+            let size_error =
+                |input| CabError::BlockSize { folder: self.index, block: block.number, input, output: usize::from(block.output) };
             let start = self.input.len();
             let end = start.saturating_add(usize::from(block.input));
             // Only the last block in a cabinet can continue in the next one.
@@ -200,7 +201,11 @@ impl<'a> FolderReader<'a> {
         };
         self.output.resize(output, 0);
         let number = self.block.saturating_sub(1);
-        self.decoder.decode(&self.input, &mut self.output).map_err(|source| CabError::Codec { folder: self.index, block: number, source })?;
+        self.decoder.decode(&self.input, &mut self.output).map_err(|source| CabError::Codec {
+            folder: self.index,
+            block: number,
+            source,
+        })?;
         self.taken = 0;
         self.end = self.end.saturating_add(output as u64);
         Ok(())
@@ -232,28 +237,44 @@ impl<'a> FolderReader<'a> {
 
     /// The next `length` bytes as a member.
     pub fn member(&mut self, length: u64) -> MemberReader<'_, 'a> {
-        MemberReader { folder: self, left: length }
+        MemberReader { bytes: Bytes::Folder(self), left: length }
     }
+}
+
+enum Bytes<'r, 'a> {
+    Folder(&'r mut FolderReader<'a>),
+    /// Decoded before, for members that are the same bytes.
+    Memory(&'r [u8]),
 }
 
 /// The bytes of one member, while its folder is being decoded. What is left unread is skipped.
 pub struct MemberReader<'r, 'a> {
-    folder: &'r mut FolderReader<'a>,
+    bytes: Bytes<'r, 'a>,
     left: u64,
 }
 
-impl MemberReader<'_, '_> {
+impl<'r> MemberReader<'r, '_> {
+    pub(super) fn in_memory(bytes: &'r [u8]) -> Self {
+        Self { bytes: Bytes::Memory(bytes), left: bytes.len() as u64 }
+    }
+
     /// Bytes that are at hand, at least one unless the member has ended; decodes a block if there are none.
     fn fill(&mut self) -> Result<&[u8], CabError> {
         if self.left == 0 {
             return Ok(&[]);
         }
-        let held = self.folder.fill()?;
+        let held = match &mut self.bytes {
+            Bytes::Folder(folder) => folder.fill()?,
+            Bytes::Memory(bytes) => bytes,
+        };
         Ok(usize::try_from(self.left).ok().and_then(|left| held.get(..left)).unwrap_or(held))
     }
 
     fn consume(&mut self, length: usize) {
-        self.folder.taken = self.folder.taken.saturating_add(length);
+        match &mut self.bytes {
+            Bytes::Folder(folder) => folder.taken = folder.taken.saturating_add(length),
+            Bytes::Memory(bytes) => *bytes = bytes.get(length..).unwrap_or_default(),
+        }
         self.left = self.left.saturating_sub(length as u64);
     }
 

@@ -76,7 +76,8 @@ impl<'a> Fields<'a> {
 
     /// Up to `length` bytes from here, fewer at the end of the source.
     fn peek(&mut self, length: usize) -> Result<&[u8], CabError> {
-        let inside = |fields: &Self| usize::try_from(fields.position.checked_sub(fields.chunk_start)?).ok().filter(|at| *at <= fields.chunk.len());
+        let inside =
+            |fields: &Self| usize::try_from(fields.position.checked_sub(fields.chunk_start)?).ok().filter(|at| *at <= fields.chunk.len());
         let held = inside(self).map_or(0, |at| self.chunk.len().saturating_sub(at));
         if held < length {
             let left = self.source.size().saturating_sub(self.position).min(CHUNK);
@@ -177,7 +178,8 @@ impl Part {
             return Err(CabError::Truncated { structure: "stated length", size: source.size() });
         }
         fields.structure = "folder table";
-        let folders = (0..usize::from(folder_count)).map(|index| folder(&mut fields, index, folder_reserve)).collect::<Result<Vec<_>, _>>()?;
+        let folders =
+            (0..usize::from(folder_count)).map(|index| folder(&mut fields, index, folder_reserve)).collect::<Result<Vec<_>, _>>()?;
         fields.position = files_offset;
         fields.structure = "file table";
         let files = (0..usize::from(file_count)).map(|index| file(&mut fields, index, folders.len())).collect::<Result<Vec<_>, _>>()?;
@@ -223,8 +225,7 @@ fn file(fields: &mut Fields, index: usize, folders: usize) -> Result<FileEntry, 
         Err(_) => western(&raw),
     };
     let name = check_name(&text).map_err(refused)?;
-    let member =
-        Member { name, length, attributes: attributes & !NAME_IS_UTF8, modified: filetime(date, time), folder: number, offset };
+    let member = Member { name, length, attributes: attributes & !NAME_IS_UTF8, modified: filetime(date, time), folder: number, offset };
     Ok(FileEntry { member, continuation })
 }
 

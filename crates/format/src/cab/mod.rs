@@ -8,7 +8,7 @@
 //! A *set* spans several cabinet files: a folder, and even a data block, may continue in the next one.
 //!
 //! Invariants of an opened [`Cabinet`]: names are safe relative paths without duplicates (case folded as Windows does);
-//! no byte of a folder belongs to two members; every member lies inside its folder; the sum of all members is bounded by
+//! members lie apart in their folder or are the same bytes (makecab stores equal files once); every member lies inside its folder; the sum of all members is bounded by
 //! the size of the cabinet. Bytes after the cabinet's end (an Authenticode signature) are tolerated and can be asked for.
 
 mod folder;
@@ -118,8 +118,8 @@ pub enum CabError {
         /// Bytes that the folder's blocks can give.
         capacity: u64,
     },
-    /// Two members share bytes.
-    #[error("{0:?} and {1:?} share bytes of their folder")]
+    /// Two members share some of their bytes. Equal files may share all of them.
+    #[error("{0:?} and {1:?} overlap in their folder")]
     Overlap(String, String),
     /// The members claim more bytes than the cabinet can hold.
     #[error("the members claim {claimed} bytes, more than a cabinet of {size} bytes can hold")]
@@ -248,6 +248,13 @@ pub struct Member {
     pub folder: usize,
     /// Where it begins in the folder's output.
     pub offset: u64,
+}
+
+impl Member {
+    /// Where its bytes lie in the folder's output: start and length.
+    fn range(&self) -> (u64, u64) {
+        (self.offset, self.length)
+    }
 }
 
 /// A run of data blocks of a folder in one cabinet file.
@@ -381,7 +388,7 @@ impl Cabinet {
         }
         let members = &self.members;
         for folder in &mut self.folders {
-            let key = |index: &usize| members.get(*index).map(|member| (member.offset, member.length));
+            let key = |index: &usize| members.get(*index).map(|member| member.range());
             folder.members.sort_by_key(key);
             let blocks: u64 = folder.segments.iter().map(|segment| u64::from(segment.blocks)).sum();
             let capacity = blocks.saturating_mul(BLOCK_OUTPUT as u64);
@@ -397,6 +404,7 @@ impl Cabinet {
                 }
                 if let Some((earlier, earlier_end)) = before
                     && earlier_end > member.offset
+                    && earlier.range() != member.range()
                 {
                     return Err(CabError::Overlap(earlier.name.clone(), member.name.clone()));
                 }
@@ -467,8 +475,10 @@ impl Cabinet {
         select: impl Fn(&Member) -> bool + Sync,
         visit: impl Fn(&Member, &mut MemberReader) -> Result<(), E> + Sync,
     ) -> Result<(), E> {
-        let results: Vec<Result<(), E>> =
-            (0..self.folders.len()).into_par_iter().map(|folder| self.visit_folder(folder, &select, &mut |member, reader| visit(member, reader))).collect();
+        let results: Vec<Result<(), E>> = (0..self.folders.len())
+            .into_par_iter()
+            .map(|folder| self.visit_folder(folder, &select, &mut |member, reader| visit(member, reader)))
+            .collect();
         results.into_iter().collect()
     }
 
@@ -479,17 +489,25 @@ impl Cabinet {
         visit: &mut impl FnMut(&Member, &mut MemberReader) -> Result<(), E>,
     ) -> Result<(), E> {
         let Some(folder) = self.folders.get(index) else { return Ok(()) };
-        let mut reader: Option<FolderReader> = None;
-        for member in folder.members.iter().filter_map(|index| self.members.get(*index)).filter(|member| select(member)) {
-            let reader = match &mut reader {
-                Some(reader) => reader,
-                none => none.insert(FolderReader::new(&self.parts, folder, index)?),
-            };
-            if member.length > 0 {
-                reader.skip_to(member.offset)?;
+        let selected: Vec<&Member> =
+            folder.members.iter().filter_map(|index| self.members.get(*index)).filter(|member| select(member)).collect();
+        if selected.is_empty() {
+            return Ok(());
+        }
+        let mut reader = FolderReader::new(&self.parts, folder, index)?;
+        for same in selected.chunk_by(|left, right| left.range() == right.range()) {
+            let Some(first) = same.first() else { continue };
+            if first.length > 0 {
+                reader.skip_to(first.offset)?;
             }
-            let mut member_reader = reader.member(member.length);
-            visit(member, &mut member_reader)?;
+            if let [member] = same {
+                visit(member, &mut reader.member(member.length))?;
+                continue;
+            }
+            let bytes = reader.member(first.length).read_all()?;
+            for member in same {
+                visit(member, &mut MemberReader::in_memory(&bytes))?;
+            }
         }
         Ok(())
     }

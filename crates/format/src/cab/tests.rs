@@ -11,7 +11,14 @@ fn probe() {
                 Err(error) => format!("OPEN {error:?}"),
                 Ok(cabinet) => {
                     let mut count = 0;
-                    match cabinet.for_each_member(|_| true, |_, reader| { reader.read_all()?; count += 1; Ok::<_, CabError>(()) }) {
+                    match cabinet.for_each_member(
+                        |_| true,
+                        |_, reader| {
+                            reader.read_all()?;
+                            count += 1;
+                            Ok::<_, CabError>(())
+                        },
+                    ) {
                         Ok(()) => format!("ok {count} trailing {:?}", cabinet.trailing_bytes()),
                         Err(error) => format!("READ after {count}: {error:?}"),
                     }
