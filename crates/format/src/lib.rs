@@ -7,6 +7,7 @@
 
 pub mod answer_file;
 pub mod appx;
+pub mod archive;
 pub mod cab;
 pub mod container_index;
 pub mod digest;
@@ -14,6 +15,7 @@ pub mod file_hashes;
 pub mod io;
 pub mod iso;
 pub mod member_name;
+pub mod msu;
 pub mod psf;
 pub mod reg_file;
 pub mod regf;

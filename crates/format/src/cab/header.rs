@@ -48,6 +48,8 @@ pub(super) struct Part {
     pub source: Arc<dyn ReadAt>,
     /// Bytes of the cabinet, as its header states (cbCabinet). The source may be longer.
     pub size: u64,
+    /// The same in all cabinets of a set (setID).
+    pub set_id: u16,
     /// Number of the cabinet in its set (iCabinet).
     pub number: u16,
     pub previous: Option<String>,
@@ -150,7 +152,7 @@ impl Part {
         }
         // 26: cFolders. 28: cFiles. 30: flags. 32: setID, the same in the whole set, any value. 34: iCabinet, from 0.
         let (folder_count, file_count) = (fields.u16()?, fields.u16()?);
-        let (flags, _set_id, number) = (fields.u16()?, fields.u16()?, fields.u16()?);
+        let (flags, set_id, number) = (fields.u16()?, fields.u16()?, fields.u16()?);
         let (mut reserve, mut folder_reserve, mut block_reserve) = (Vec::new(), 0, 0);
         if flags & HAS_RESERVE != 0 {
             // 36: cbCFHeader. 38: cbCFFolder. 39: cbCFData. 40: abReserve.
@@ -183,7 +185,7 @@ impl Part {
         fields.position = files_offset;
         fields.structure = "file table";
         let files = (0..usize::from(file_count)).map(|index| file(&mut fields, index, folders.len())).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { size, number, previous, next, reserve, block_reserve, folders, files, source: source.clone() })
+        Ok(Self { size, set_id, number, previous, next, reserve, block_reserve, folders, files, source: source.clone() })
     }
 }
 

@@ -307,6 +307,13 @@ impl Cabinet {
             parts.push(Part::read(source)?);
         }
         parts.sort_by_key(|part| part.number);
+        let follows = |pair: &[Part]| match pair {
+            [left, right] => left.set_id == right.set_id && left.number.checked_add(1) == Some(right.number),
+            _ => true,
+        };
+        if !parts.windows(2).all(follows) {
+            return Err(CabError::SetMismatch("they are not numbered one after another, or belong to several sets"));
+        }
         let mut cabinet = Self { parts: Vec::new(), folders: Vec::new(), members: Vec::new() };
         for (index, part) in parts.iter_mut().enumerate() {
             cabinet.append(index, part)?;
