@@ -485,3 +485,120 @@ fn translate_calls(frame: &mut [u8], frame_offset: i32, size: i32) {
         index += 5;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream of one uncompressed block, without translation: the header's bits, then repeat offsets and bytes.
+    fn uncompressed(length: u32, data: &[u8], translation: Option<i32>) -> Vec<u8> {
+        let mut bits = String::new();
+        match translation {
+            Some(size) => bits.push_str(&format!("1{size:032b}")),
+            None => bits.push('0'),
+        }
+        bits.push_str(&format!("011{length:024b}"));
+        let padded = (bits.len() + 1).next_multiple_of(16);
+        bits.push_str(&"0".repeat(padded - bits.len()));
+        let words = bits.as_bytes().chunks(16).map(|word| u16::from_str_radix(std::str::from_utf8(word).unwrap(), 2).unwrap());
+        let mut stream: Vec<u8> = words.flat_map(u16::to_le_bytes).collect();
+        stream.extend([1_u32, 1, 1].into_iter().flat_map(u32::to_le_bytes));
+        stream.extend_from_slice(data);
+        stream
+    }
+
+    #[test]
+    fn uncompressed_blocks_are_copied() {
+        let mut output = [0; 3];
+        CabinetLzxDecoder::new(15).unwrap().decode(&uncompressed(3, b"abc\0", None), &mut output).unwrap();
+        assert_eq!(&output, b"abc");
+        // Cut off, longer than stated, of no bytes, of no type.
+        let decode = |stream: &[u8], length: usize| CabinetLzxDecoder::new(15).unwrap().decode(stream, &mut vec![0; length]);
+        assert_eq!(decode(&uncompressed(3, b"ab", None), 3), Err(CabinetLzxError::EndOfInput));
+        assert_eq!(decode(&uncompressed(3, b"abc\0", None), 4), Err(CabinetLzxError::EndOfInput));
+        assert_eq!(decode(&uncompressed(0, b"", None), 1), Err(CabinetLzxError::Block { kind: 3, length: 0 }));
+        assert_eq!(decode(&[0; 20], 1), Err(CabinetLzxError::Block { kind: 0, length: 0 }));
+        assert_eq!(decode(&[], 1), Err(CabinetLzxError::EndOfInput));
+        assert_eq!(decode(&[], FRAME + 1), Err(CabinetLzxError::FrameLength(FRAME + 1)));
+        assert!([14, 22].into_iter().all(|bits| matches!(CabinetLzxDecoder::new(bits), Err(CabinetLzxError::WindowBits(_)))));
+    }
+
+    #[test]
+    fn frames_follow_each_other_until_a_short_one() {
+        let data: Vec<u8> = (0..FRAME + 5).map(|index| (index % 253) as u8).collect();
+        let mut decoder = CabinetLzxDecoder::new(15).unwrap();
+        let mut first = vec![0; FRAME];
+        decoder.decode(&uncompressed(FRAME as u32, &data[..FRAME], None), &mut first).unwrap();
+        assert_eq!(first, data[..FRAME]);
+        // Another block in the second frame: its header has no translation bit.
+        let mut second = uncompressed(5, &data[FRAME..], None);
+        // Bits 0 011 … become 011 …: shift the first two words left by one.
+        let header = u32::from(u16::from_le_bytes([second[0], second[1]])) << 16 | u32::from(u16::from_le_bytes([second[2], second[3]]));
+        let shifted = header << 1;
+        second[..4].copy_from_slice(&[(shifted >> 16) as u8, (shifted >> 24) as u8, shifted as u8, (shifted >> 8) as u8]);
+        let mut output = vec![0; 5];
+        decoder.decode(&second, &mut output).unwrap();
+        assert_eq!(output, data[FRAME..]);
+        assert_eq!(decoder.decode(&second, &mut output), Err(CabinetLzxError::FrameLength(5)), "nothing follows a short frame");
+    }
+
+    #[test]
+    fn calls_are_made_relative_again() {
+        let call = |operand: i32| [&[0x90, 0xE8][..], &operand.to_le_bytes(), &[0x90; 12]].concat();
+        let translated = |operand: i32, offset: i32| {
+            let mut frame = call(operand);
+            translate_calls(&mut frame, offset, 1000);
+            i32::from_le_bytes(frame[2..6].try_into().unwrap())
+        };
+        // [MS-PATCH] 2.6.1: the call stands at offset + 1.
+        assert_eq!(translated(500, 99), 400);
+        assert_eq!(translated(0, 99), -100, "address 0 is an address");
+        assert_eq!(translated(-100, 99), 900);
+        assert_eq!(translated(-101, 99), -101);
+        assert_eq!(translated(999, 99), 899);
+        assert_eq!(translated(1000, 99), 1000);
+        // No call begins in the last ten bytes.
+        let mut tail = vec![0xE8; 10];
+        translate_calls(&mut tail, 0, 1000);
+        assert_eq!(tail, [0xE8; 10]);
+        let mut output = [0; 18];
+        CabinetLzxDecoder::new(15).unwrap().decode(&uncompressed(18, &call(500), Some(1000)), &mut output).unwrap();
+        assert_eq!(output[..6], [0x90, 0xE8, 243, 1, 0, 0]);
+    }
+
+    #[test]
+    fn position_slots_cover_the_window() {
+        let mut next = 3;
+        for slot in 3..50 {
+            let (base, extra) = position_slot(slot);
+            assert_eq!(base, next, "slot {slot}");
+            next = base + (1 << extra);
+        }
+        assert_eq!(next, 1 << 21);
+    }
+
+    #[test]
+    fn codes_are_canonical_and_complete() {
+        let mut code = Code::new(4);
+        // Symbols 0 to 3 of lengths 2, 1, 3, 3: codes 10, 0, 110, 111.
+        code.build(&[2, 1, 3, 3]).unwrap();
+        let mut bits = Bits::new(&[0b1110_0000, 0b1001_1011]);
+        bits.refill();
+        // 10 0 110 111 1 100000, and so on.
+        assert_eq!((0..4).map(|_| code.symbol(&mut bits).unwrap()).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        let mut deep = [0; 20];
+        for (length, place) in (1..=16).zip(&mut deep) {
+            *place = length;
+        }
+        deep[16] = 16;
+        code.build(&deep).unwrap();
+        let mut bits = Bits::new(&[0xFF, 0xFF, 0xFE, 0xFF, 0xFF, 0x7F]);
+        bits.refill();
+        assert_eq!((0..3).map(|_| code.symbol(&mut bits).unwrap()).collect::<Vec<_>>(), [16, 15, 0]);
+        assert_eq!(code.build(&[1, 2]), Err(CabinetLzxError::Tree), "incomplete");
+        assert_eq!(code.build(&[1, 1, 1]), Err(CabinetLzxError::Tree), "oversubscribed");
+        assert_eq!(code.build(&[17]), Err(CabinetLzxError::Tree));
+        code.build(&[0, 0]).unwrap();
+        assert!(code.is_empty());
+    }
+}

@@ -257,3 +257,6 @@ impl QuantumDecoder {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
