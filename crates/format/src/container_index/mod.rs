@@ -16,7 +16,7 @@ mod xml;
 
 use std::collections::HashSet;
 
-pub use rebuild::{ApplyDelta, DeltaError, FindBasis, RebuildError, Rebuilder};
+pub use rebuild::{ApplyDelta, DeltaError, FindBasis, ReadSource, RebuildError, Rebuilder};
 
 use crate::digest::Digest;
 use crate::member_name::{NameError, check_name, fold_name};

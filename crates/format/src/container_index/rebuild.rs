@@ -69,6 +69,8 @@ pub enum RebuildError {
     },
 }
 
+/// Reads a source's bytes.
+pub type ReadSource<'a> = dyn Fn(&Source) -> Result<Cow<'a, [u8]>, DeltaError> + Sync + 'a;
 /// Finds a basis outside of the package, for a file, by length and digest. `None` where there is none.
 pub type FindBasis<'a> = dyn Fn(&IndexedFile, u64, &Digest) -> Option<Vec<u8>> + Sync + 'a;
 /// Applies a delta of some kind: basis (empty for none), delta, and the most bytes that the result may have.
@@ -77,7 +79,7 @@ pub type ApplyDelta<'a> = dyn Fn(SourceKind, &[u8], &[u8], u64) -> Result<Vec<u8
 /// The functions that rebuilding needs.
 pub struct Rebuilder<'a> {
     /// Reads a source's bytes from the container.
-    pub read: &'a (dyn Fn(&Source) -> Result<Cow<'a, [u8]>, DeltaError> + Sync),
+    pub read: &'a ReadSource<'a>,
     /// Applies a binary delta or decompresses.
     pub apply: &'a ApplyDelta<'a>,
     /// Finds a basis outside of the package.

@@ -266,7 +266,7 @@ proptest! {
         let names: Vec<String> = names.into_iter().filter(|name| crate::member_name::check_name(name).is_ok()).collect();
         let files = names.iter().zip(&offsets).enumerate().map(|(number, (name, offset))| {
             let digest = Digest::sha256(name.as_bytes());
-            let source = (offset % 3 > 0).then(|| Source { kind: SourceKind::Pa31, place: Place::Range { offset: *offset, length: 5 }, digest: None });
+            let source = (offset % 3 > 0).then_some(Source { kind: SourceKind::Pa31, place: Place::Range { offset: *offset, length: 5 }, digest: None });
             let basis = if number > 0 && offset % 3 < 2 { Some(Basis::File(number - 1)) } else { None };
             let deltas = if source.is_some() || basis.is_some() { vec![Delta { source, basis }] } else { Vec::new() };
             IndexedFile { id: number as u64 * 3, name: name.clone(), length: *offset, time: *offset, attributes: 32, digest, deltas }

@@ -69,8 +69,7 @@ impl<'a> Attributes<'a> {
                 return Err(IndexError::TooMany("attributes"));
             }
             let attribute = attribute.map_err(|error| IndexError::Xml { position, source: error.into() })?;
-            let value =
-                attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|error| IndexError::Xml { position, source: error.into() })?;
+            let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|error| IndexError::Xml { position, source: error })?;
             values.push((attribute.key.local_name().as_ref().to_owned(), value));
         }
         Ok(Self { element, values })

@@ -203,14 +203,15 @@ impl Magic {
     }
 }
 
-fn open_archive(source: Arc<dyn ReadAt>, name: &str, open_wim: &OpenWim) -> Result<Option<(Magic, Arc<dyn Archive>)>, MsuError> {
-    let magic = Magic::read(&*source)?;
-    let archive: Arc<dyn Archive> = match magic {
-        Magic::Cabinet => Arc::new(Cabinet::open(source).map_err(|source| MsuError::Cabinet { name: name.to_owned(), source })?),
-        Magic::Wim => open_wim(source).map_err(|source| MsuError::Wim { name: name.to_owned(), source })?,
-        Magic::Psf | Magic::Other => return Ok(None),
-    };
-    Ok(Some((magic, archive)))
+fn open_archive(source: Arc<dyn ReadAt>, name: &str, open_wim: &OpenWim) -> Result<Option<Arc<dyn Archive>>, MsuError> {
+    Ok(match Magic::read(&*source)? {
+        Magic::Cabinet => {
+            let cabinet = Cabinet::open(source).map_err(|source| MsuError::Cabinet { name: name.to_owned(), source })?;
+            Some(Arc::new(cabinet))
+        }
+        Magic::Wim => Some(open_wim(source).map_err(|source| MsuError::Wim { name: name.to_owned(), source })?),
+        Magic::Psf | Magic::Other => None,
+    })
 }
 
 fn has_extension(name: &str, extension: &str) -> bool {
@@ -231,7 +232,8 @@ impl Update {
     /// # Errors
     /// See [`MsuError`].
     pub fn open(source: Arc<dyn ReadAt>, open_wim: &OpenWim) -> Result<Self, MsuError> {
-        let (magic, archive) = open_archive(source, "", open_wim)?.ok_or(MsuError::UnknownFormat)?;
+        let magic = Magic::read(&*source)?;
+        let archive = open_archive(source, "", open_wim)?.ok_or(MsuError::UnknownFormat)?;
         let mut update =
             Self { generation: Generation::Loose, packages: Vec::new(), requests: Vec::new(), properties: None, others: Vec::new() };
         if is_package(&archive.members()) {
@@ -311,7 +313,7 @@ impl Contents {
             self.psf.push((member.name, source));
             return Ok(());
         }
-        let Some((_, archive)) = open_archive(source, &member.name, open_wim)? else { return Ok(()) };
+        let Some(archive) = open_archive(source, &member.name, open_wim)? else { return Ok(()) };
         let members = archive.members();
         if is_package(&members) {
             self.packages.push((member.name, archive));
