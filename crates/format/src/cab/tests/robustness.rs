@@ -9,6 +9,21 @@ fn attempt(bytes: Vec<u8>) -> Option<BTreeMap<String, Vec<u8>>> {
     read_all(&open(bytes).ok()?).ok()
 }
 
+/// The cabinet with the checksums of its blocks taken out, so that damage reaches the codecs.
+fn without_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
+    let cabinet = open(bytes.clone()).unwrap();
+    for (number, folder) in cabinet.folders.iter().enumerate() {
+        for segment in &folder.segments {
+            let part = &cabinet.parts[segment.part];
+            for block in folder::blocks(part, segment, number) {
+                let header = block.unwrap().data.offset.unwrap() - u64::from(part.block_reserve) - 8;
+                bytes[header as usize..][..4].fill(0);
+            }
+        }
+    }
+    bytes
+}
+
 #[test]
 fn real_cabinets_survive_flipped_and_missing_bytes() {
     // One of each compression, all small.
@@ -20,9 +35,10 @@ fn real_cabinets_survive_flipped_and_missing_bytes() {
         "cabextract/cve-2010-2801-qtm-flush",
         "cabextract/simple",
         "wix/test",
+        "wix/signed_cab1",
     ] {
         let Some(path) = test_data(&format!("msu_cab/{sample}.cab")) else { return };
-        let bytes = std::fs::read(path).unwrap();
+        let bytes = without_checksums(std::fs::read(path).unwrap());
         for place in 0..bytes.len().min(1000) {
             for flip in [1, 0x80, 0xFF] {
                 let mut broken = bytes.clone();
@@ -30,6 +46,26 @@ fn real_cabinets_survive_flipped_and_missing_bytes() {
                 attempt(broken);
             }
             attempt(bytes[..place].to_vec());
+        }
+    }
+}
+
+/// Damage deep in the data of large folders: a megabyte each of LZX with all block types, and of MSZIP.
+#[test]
+fn real_codecs_survive_damage() {
+    for sample in
+        ["onecore-arm64/Cityman/Microsoft-OneCore-Cityman-PLAT-Package~31bf3856ad364e35~ARM64~~.cab", "Windows6.1-KB2584475-x86.msu"]
+    {
+        let Some(path) = test_data(&format!("msu_cab/{sample}")) else { return };
+        let bytes = without_checksums(std::fs::read(path).unwrap());
+        let end = usize::try_from(open(bytes.clone()).unwrap().trailing_bytes().start).unwrap();
+        for number in 0..150 {
+            let mut broken = bytes.clone();
+            // Places all over the second half, a few bits in each.
+            let place = end / 2 + number * 7919 % (end / 2);
+            broken[place] ^= 1 << (number % 8);
+            broken[(place + number) % end] ^= 0x55;
+            attempt(broken);
         }
     }
 }
