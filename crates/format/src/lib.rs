@@ -7,8 +7,10 @@
 
 pub mod answer_file;
 pub mod appx;
+pub mod catalog;
 pub mod io;
 pub mod iso;
+pub mod manifest;
 pub mod reg_file;
 pub mod regf;
 pub mod security_descriptor;

@@ -1,0 +1,168 @@
+//! What can be wrong with a manifest.
+
+/// Why a manifest, a name of the component store, or a macro in it could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The document is larger than any real one.
+    #[error("the manifest has {size} bytes, more than the limit of {limit}")]
+    TooLarge {
+        /// Bytes it has.
+        size: usize,
+        /// Bytes that are allowed.
+        limit: usize,
+    },
+    /// The bytes are not text in the encoding that their first bytes announce.
+    #[error("the manifest is not {expected} text")]
+    Encoding {
+        /// The encoding announced.
+        expected: &'static str,
+    },
+    /// The text does not even split into tags.
+    #[error("the manifest is not XML at byte {offset}")]
+    NotTokens {
+        /// Where the token starts.
+        offset: u64,
+        /// What the tokenizer says.
+        source: quick_xml::Error,
+    },
+    /// The tags do not nest, or a name or reference is wrong.
+    #[error("the manifest is not well-formed XML")]
+    NotWellFormed {
+        /// What the XML parser says, with line and column.
+        source: roxmltree::Error,
+    },
+    /// A document type declaration: manifests have none, and entities are a way to attack a reader.
+    #[error("the manifest has a document type declaration at byte {offset}")]
+    DocumentType {
+        /// Where it starts.
+        offset: u64,
+    },
+    /// Elements nest deeper than any real manifest.
+    #[error("elements nest deeper than {limit} at byte {offset}, or too many namespaces are in scope there")]
+    TooDeep {
+        /// Where the element starts.
+        offset: u64,
+        /// Allowed depth.
+        limit: usize,
+    },
+    /// One element has more attributes than any real one.
+    #[error("more than {limit} attributes in the element at byte {offset}")]
+    TooManyAttributes {
+        /// Where the element starts.
+        offset: u64,
+        /// Allowed number.
+        limit: usize,
+    },
+    /// The root is not `assembly`, or the kind of manifest asked for lacks its main element.
+    #[error("the {parent} element has no {element} element: this is not a {wanted} manifest")]
+    MissingElement {
+        /// Where it was looked for.
+        parent: String,
+        /// What is missing.
+        element: &'static str,
+        /// The kind of manifest that was to be read.
+        wanted: &'static str,
+    },
+    /// An element lacks an attribute that gives it its meaning.
+    #[error("line {line}: the {element} element has no {attribute} attribute")]
+    MissingAttribute {
+        /// The element.
+        element: String,
+        /// The attribute.
+        attribute: &'static str,
+        /// Line in the manifest, from 1.
+        line: u32,
+    },
+    /// An attribute or text has a value that is none of those known.
+    #[error("line {line}: {attribute} of the {element} element is \"{value}\", expected {expected}")]
+    Value {
+        /// The element.
+        element: String,
+        /// The attribute.
+        attribute: &'static str,
+        /// The value, shortened.
+        value: String,
+        /// What it may be.
+        expected: &'static str,
+        /// Line in the manifest, from 1.
+        line: u32,
+    },
+    /// A version is not four numbers below 65536.
+    #[error("\"{text}\" is not a version of four numbers")]
+    Version {
+        /// The text, shortened.
+        text: String,
+    },
+    /// A text is not a package identity.
+    #[error("\"{text}\" is not a package identity: name~publicKeyToken~architecture~language~version")]
+    PackageId {
+        /// The text, shortened.
+        text: String,
+    },
+    /// A text is not a component identity as the COMPONENTS hive holds it.
+    #[error("\"{text}\" is not a component identity: {problem}")]
+    ComponentIdentity {
+        /// The text, shortened.
+        text: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A setting has a word that no public source explains.
+    #[error("{setting} is \"{word}\", which has no known meaning")]
+    UnknownWord {
+        /// What the word sets.
+        setting: &'static str,
+        /// The word.
+        word: String,
+    },
+    /// A `$(…)` macro that is not in the table: a path is never guessed.
+    #[error("component {component} uses the macro $({name}), which is not known")]
+    UnknownMacro {
+        /// Keyform of the component.
+        component: String,
+        /// The macro, without `$(` and `)`.
+        name: String,
+    },
+    /// A `$(` without `)`.
+    #[error("component {component}: \"{text}\" has a macro without end")]
+    OpenMacro {
+        /// Keyform of the component.
+        component: String,
+        /// The text, shortened.
+        text: String,
+    },
+    /// A path that would leave the image, or is none.
+    #[error("component {component}: \"{path}\" is not a path inside the image")]
+    Path {
+        /// Keyform of the component.
+        component: String,
+        /// The path.
+        path: String,
+    },
+    /// It is not public where components of this architecture go in such an image.
+    #[error("the directories of {component} components in an image for {image} are not known")]
+    Architecture {
+        /// Architecture of the component.
+        component: String,
+        /// Architecture of the image.
+        image: String,
+    },
+    /// The manifest is stored in a form that manifests never have.
+    #[error("the manifest starts with \"{magic}\", a compression that only payload files use")]
+    StoredForm {
+        /// The four bytes, as text.
+        magic: String,
+    },
+    /// The delta that a manifest is stored as could not be applied.
+    #[error("the stored manifest could not be decompressed")]
+    Decompress {
+        /// What the decompressor says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Enough of a text to recognize it in an error.
+pub(super) fn shortened(text: &str) -> String {
+    text.chars().take(120).collect()
+}
