@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use ::der::Tag;
 use ::der::asn1::ObjectIdentifier;
 
-use crate::manifest::component::HashAlgorithm;
+use crate::manifest::HashAlgorithm;
 use der::{Element, Elements, context};
 
 pub use certificate::CertificateSummary;

@@ -46,11 +46,17 @@ pub enum Error {
         /// Allowed depth.
         limit: usize,
     },
-    /// One element has more attributes than any real one.
-    #[error("more than {limit} attributes in the element at byte {offset}")]
+    /// One element has more attributes than any real one, or a namespace name longer than any.
+    #[error("more than {limit} attributes, or a long namespace, in the element at byte {offset}")]
     TooManyAttributes {
         /// Where the element starts.
         offset: u64,
+        /// Allowed number.
+        limit: usize,
+    },
+    /// More elements without a place in the model than any real manifest has.
+    #[error("the manifest has more than {limit} elements that are not known")]
+    TooManyElements {
         /// Allowed number.
         limit: usize,
     },
@@ -131,6 +137,16 @@ pub enum Error {
         component: String,
         /// The text, shortened.
         text: String,
+    },
+    /// Macros make a text longer than any that Windows takes.
+    #[error("component {component}: \"{text}\" grows by more than {limit} bytes when its macros are expanded")]
+    Expansion {
+        /// Keyform of the component.
+        component: String,
+        /// The text, shortened.
+        text: String,
+        /// Allowed growth in bytes.
+        limit: usize,
     },
     /// A path that would leave the image, or is none.
     #[error("component {component}: \"{path}\" is not a path inside the image")]

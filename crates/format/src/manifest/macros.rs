@@ -10,6 +10,9 @@
 use super::Error;
 use super::error::shortened;
 
+/// Most bytes that macros may add to a text: real ones add less than 1 KiB, and texts of string tables could repeat one another.
+const MAXIMUM_GROWTH: usize = 64 << 10;
+
 /// Whose directories and registry keys a component uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Directories {
@@ -92,7 +95,7 @@ impl Macros<'_> {
     /// Expands a text as Windows sees it: directories start with the drive of the running system, `C:`.
     ///
     /// # Errors
-    /// [`Error::UnknownMacro`] and [`Error::OpenMacro`].
+    /// [`Error::UnknownMacro`], [`Error::OpenMacro`] and [`Error::Expansion`].
     pub fn text(&self, text: &str) -> Result<String, Error> {
         self.expand(text, "C:")
     }
@@ -101,7 +104,7 @@ impl Macros<'_> {
     /// for the root itself.
     ///
     /// # Errors
-    /// [`Error::UnknownMacro`], [`Error::OpenMacro`]; [`Error::Path`] when the path is relative, names a drive or a stream,
+    /// [`Error::UnknownMacro`], [`Error::OpenMacro`], [`Error::Expansion`]; [`Error::Path`] when the path is relative, names a drive or a stream,
     /// or has a `.` or `..` in it.
     pub fn path(&self, path: &str) -> Result<String, Error> {
         let error = || Error::Path { component: self.component.to_owned(), path: shortened(path) };
@@ -137,6 +140,9 @@ impl Macros<'_> {
                     let unknown = || Error::UnknownMacro { component: self.component.to_owned(), name: shortened(name) };
                     result.push_str(&(self.other)(name).ok_or_else(unknown)?);
                 }
+            }
+            if result.len() > text.len().saturating_add(MAXIMUM_GROWTH) {
+                return Err(Error::Expansion { component: self.component.to_owned(), text: shortened(text), limit: MAXIMUM_GROWTH });
             }
             rest = after;
         }
@@ -184,5 +190,7 @@ mod tests {
         let wow64 = macros(Directories::Wow64);
         assert_eq!(wow64.text(r#""$(runtime.system32)\a.exe" %1 $(string.a)"#).unwrap(), r#""C:\Windows\SysWOW64\a.exe" %1 A"#);
         assert!(matches!(wow64.text("$(string.b)"), Err(Error::UnknownMacro { .. })));
+        let long = Macros { other: &|_| Some("a".repeat(1000)), ..macros(Directories::Native) };
+        assert!(matches!(long.text(&"$(string.a)".repeat(1000)), Err(Error::Expansion { .. })));
     }
 }

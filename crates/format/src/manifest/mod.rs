@@ -20,15 +20,17 @@ pub(crate) mod corpus;
 mod error;
 pub mod identity;
 pub mod macros;
+mod other;
 pub mod package;
 pub mod store_name;
 pub mod stored;
 mod version;
 mod xml;
 
-pub use component::{Component, OtherElement};
+pub use component::{Component, HashAlgorithm};
 pub use error::Error;
 pub use identity::{Identity, PackageId};
+pub use other::OtherElement;
 pub use package::Package;
 pub use version::Version;
 pub use xml::{MAXIMUM_ATTRIBUTES, MAXIMUM_DEPTH, MAXIMUM_NAMESPACES, MAXIMUM_SIZE};

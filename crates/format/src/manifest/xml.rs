@@ -13,13 +13,15 @@ use roxmltree::{Document, Node, ParsingOptions};
 use super::Error;
 
 /// Largest manifest that is read, in bytes: the largest real ones (package manifests of cumulative updates) stay below 16 MiB.
-pub const MAXIMUM_SIZE: usize = 64 << 20;
+pub const MAXIMUM_SIZE: usize = 32 << 20;
 /// Deepest nesting of elements. Real manifests stay below 20; 128 leaves the call stack of any thread unharmed.
 pub const MAXIMUM_DEPTH: usize = 128;
 /// Most attributes of one element. The richest real element (`firewallRule`) has about 30.
 pub const MAXIMUM_ATTRIBUTES: usize = 256;
-/// Most namespace declarations in scope at one place: the tree parser copies them where one is added.
-pub const MAXIMUM_NAMESPACES: usize = 64;
+/// Most namespace declarations in scope at one place: the tree parser copies them where one is added. Real ones have six.
+pub const MAXIMUM_NAMESPACES: usize = 32;
+/// Longest name of a namespace, in bytes: it is repeated in every element that is kept. Microsoft's have less than 100.
+const MAXIMUM_NAMESPACE_LENGTH: usize = 256;
 /// Most nodes of one document: bounds the memory of the tree at about 100 bytes each.
 const MAXIMUM_NODES: u32 = 8 << 20;
 
@@ -86,10 +88,10 @@ fn check_tag(tag: &BytesStart<'_>, offset: u64) -> Result<usize, Error> {
     let (mut attributes, mut declared) = (0_usize, 0_usize);
     for attribute in tag.attributes().with_checks(false) {
         attributes = attributes.saturating_add(1);
-        if attribute.is_ok_and(|attribute| attribute.key.as_ref().starts_with("xmlns")) {
-            declared = declared.saturating_add(1);
-        }
-        if attributes > MAXIMUM_ATTRIBUTES || declared > MAXIMUM_NAMESPACES {
+        let namespace = attribute.ok().filter(|attribute| attribute.key.as_ref().starts_with("xmlns"));
+        declared = declared.saturating_add(usize::from(namespace.is_some()));
+        let long = namespace.is_some_and(|namespace| namespace.value.len() > MAXIMUM_NAMESPACE_LENGTH);
+        if attributes > MAXIMUM_ATTRIBUTES || declared > MAXIMUM_NAMESPACES || long {
             return Err(Error::TooManyAttributes { offset, limit: MAXIMUM_ATTRIBUTES });
         }
     }
@@ -166,8 +168,8 @@ pub(super) fn line(node: Node<'_, '_>) -> u32 {
     node.document().text_pos_at(node.range().start).row
 }
 
-/// An element with everything in it, as a document of its own: namespace declarations that it inherits are written into
-/// its start tag.
+/// An element with everything in it, as a document of its own: namespace declarations that it inherits and uses are
+/// written into its start tag.
 pub(super) fn standalone(node: Node<'_, '_>) -> String {
     let source = node.document().input_text().get(node.range()).unwrap_or_default();
     let mut reader = quick_xml::Reader::from_str(source);
@@ -182,7 +184,8 @@ pub(super) fn standalone(node: Node<'_, '_>) -> String {
     let mut text = String::from(start);
     for namespace in node.namespaces() {
         let key = namespace.name().map_or_else(|| "xmlns".to_owned(), |prefix| format!("xmlns:{prefix}"));
-        if key == "xmlns:xml" || declared.contains(&key) {
+        let used = namespace.name().is_none_or(|prefix| source.contains(&format!("{prefix}:")));
+        if key == "xmlns:xml" || declared.contains(&key) || !used {
             continue;
         }
         let uri = namespace.uri().replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");

@@ -8,7 +8,7 @@ use rsa::traits::PublicKeyParts;
 use rsa::{BigUint, Pkcs1v15Sign, RsaPrivateKey};
 
 use super::super::{DigestAlgorithm, Root, TimestampForm};
-use crate::manifest::component::HashAlgorithm;
+use crate::manifest::HashAlgorithm;
 
 /// The caller's clock in these tests: 2026.
 pub const NOW: u64 = 1_780_000_000;

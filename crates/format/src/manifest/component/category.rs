@@ -8,8 +8,9 @@
 use roxmltree::Node;
 
 use super::super::error::shortened;
+use super::super::other::OtherElements;
 use super::super::{Error, Version, xml};
-use super::{Reader, SecurityDescriptorReference};
+use super::SecurityDescriptorReference;
 
 /// A `categoryMembership` element.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -75,7 +76,7 @@ impl Position {
 }
 
 impl Membership {
-    pub(super) fn read(node: Node<'_, '_>, reader: &mut Reader) -> Result<Self, Error> {
+    pub(super) fn read(node: Node<'_, '_>, other: &mut OtherElements) -> Result<Self, Error> {
         let mut membership = Self::default();
         for element in xml::elements(node) {
             match xml::name(element) {
@@ -88,14 +89,14 @@ impl Membership {
                     let subcategory = xml::owned(element, "subcategory");
                     let mut entries = Vec::new();
                     for entry in xml::elements(element) {
-                        match CategoryEntry::read(entry, reader)? {
+                        match CategoryEntry::read(entry, other)? {
                             Some(read) => entries.push(read),
-                            None => reader.keep(entry),
+                            None => other.keep(entry),
                         }
                     }
                     membership.instances.push(CategoryInstance { subcategory, entries });
                 }
-                _ => reader.keep(element),
+                _ => other.keep(element),
             }
         }
         Ok(membership)
@@ -103,14 +104,14 @@ impl Membership {
 }
 
 impl CategoryEntry {
-    fn read(node: Node<'_, '_>, reader: &mut Reader) -> Result<Option<Self>, Error> {
+    fn read(node: Node<'_, '_>, other: &mut OtherElements) -> Result<Option<Self>, Error> {
         let entry = match xml::name(node) {
-            "serviceData" => return Service::read(node, reader).map(|service| Some(Self::Service(Box::new(service)))),
+            "serviceData" => return Service::read(node, other).map(|service| Some(Self::Service(Box::new(service)))),
             "serviceGroup" => Self::ServiceGroup { service: xml::required(node, "serviceName")?, position: Position::read(node)? },
             "path" => Self::EnvironmentPath { directory: xml::required(node, "name")?, position: Position::read(node)? },
             _ => return Ok(None),
         };
-        reader.keep_children(node);
+        other.keep_children(node);
         Ok(Some(entry))
     }
 }
@@ -181,7 +182,7 @@ fn translate(setting: &'static str, word: Option<&str>, meanings: &[(&str, u32)]
 }
 
 impl Service {
-    fn read(node: Node<'_, '_>, reader: &mut Reader) -> Result<Self, Error> {
+    fn read(node: Node<'_, '_>, other: &mut OtherElements) -> Result<Self, Error> {
         let given = |attribute| xml::owned(node, attribute).filter(|value| !value.is_empty());
         let list = |attribute| {
             let text = xml::attribute(node, attribute).unwrap_or_default();
@@ -210,10 +211,10 @@ impl Service {
         };
         for element in xml::elements(node) {
             match xml::name(element) {
-                "failureActions" => service.failure_actions = Some(FailureActions::read(element, reader)?),
-                "serviceTrigger" => service.triggers.push(ServiceTrigger::read(element, reader)?),
+                "failureActions" => service.failure_actions = Some(FailureActions::read(element, other)?),
+                "serviceTrigger" => service.triggers.push(ServiceTrigger::read(element, other)?),
                 "securityDescriptor" => service.security_descriptors.push(SecurityDescriptorReference::read(element)?),
-                _ => reader.keep(element),
+                _ => other.keep(element),
             }
         }
         Ok(service)
@@ -308,7 +309,7 @@ fn number(node: Node<'_, '_>, attribute: &'static str) -> Result<u32, Error> {
 }
 
 impl FailureActions {
-    fn read(node: Node<'_, '_>, reader: &mut Reader) -> Result<Self, Error> {
+    fn read(node: Node<'_, '_>, other: &mut OtherElements) -> Result<Self, Error> {
         let mut actions = Self {
             reset_period: number(node, "resetPeriod")?,
             command: xml::owned(node, "command"),
@@ -323,7 +324,7 @@ impl FailureActions {
                         actions.actions.push(FailureAction { kind, delay: number(action, "delay")? });
                     }
                 }
-                _ => reader.keep(element),
+                _ => other.keep(element),
             }
         }
         Ok(actions)
@@ -369,7 +370,7 @@ pub struct TriggerData {
 }
 
 impl ServiceTrigger {
-    fn read(node: Node<'_, '_>, reader: &mut Reader) -> Result<Self, Error> {
+    fn read(node: Node<'_, '_>, other: &mut OtherElements) -> Result<Self, Error> {
         let mut trigger = Self {
             kind: xml::required(node, "type")?,
             action: xml::required(node, "action")?,
@@ -382,7 +383,7 @@ impl ServiceTrigger {
                     kind: xml::owned(element, "type").unwrap_or_default(),
                     value: xml::owned(element, "value").unwrap_or_default(),
                 }),
-                _ => reader.keep(element),
+                _ => other.keep(element),
             }
         }
         Ok(trigger)

@@ -6,8 +6,9 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::super::macros::Macros;
+use super::super::other::OtherElements;
 use super::super::{Error, xml};
-use super::{Reader, SecurityDescriptorReference};
+use super::SecurityDescriptorReference;
 
 /// A `file` element: a payload file, in the store and projected from there by hard links.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -99,7 +100,7 @@ impl File {
         macros.path(&format!("{directory}\\{name}")).map(Some)
     }
 
-    pub(super) fn read(node: Node<'_, '_>, reader: &mut Reader) -> Result<Self, Error> {
+    pub(super) fn read(node: Node<'_, '_>, other: &mut OtherElements) -> Result<Self, Error> {
         let given = |attribute| xml::owned(node, attribute).filter(|value| !value.is_empty());
         let mut file = Self {
             name: xml::required(node, "name")?,
@@ -115,12 +116,12 @@ impl File {
             match xml::name(element) {
                 "hash" => match read_hash(element)? {
                     Some(hash) => file.hash = Some(hash),
-                    None => reader.keep(element),
+                    None => other.keep(element),
                 },
                 "securityDescriptor" => file.security_descriptors.push(SecurityDescriptorReference::read(element)?),
                 "link" => file.links.push(xml::required(element, "destination")?),
                 "infFile" => file.is_inf = true,
-                _ => reader.keep(element),
+                _ => other.keep(element),
             }
         }
         Ok(file)
@@ -176,7 +177,7 @@ impl Directory {
         macros.path(&self.destination_path)
     }
 
-    pub(super) fn read(node: Node<'_, '_>, reader: &mut Reader) -> Result<Self, Error> {
+    pub(super) fn read(node: Node<'_, '_>, other: &mut OtherElements) -> Result<Self, Error> {
         let mut directory = Self {
             destination_path: xml::required(node, "destinationPath")?,
             owner: xml::boolean(node, "owner")?,
@@ -187,7 +188,7 @@ impl Directory {
         for element in xml::elements(node) {
             match xml::name(element) {
                 "securityDescriptor" => directory.security_descriptors.push(SecurityDescriptorReference::read(element)?),
-                _ => reader.keep(element),
+                _ => other.keep(element),
             }
         }
         Ok(directory)

@@ -2,8 +2,8 @@
 
 use roxmltree::Node;
 
+use super::super::other::OtherElements;
 use super::super::{Error, xml};
-use super::Reader;
 
 /// An `instrumentation/events/provider` element: a publisher of the event log.
 ///
@@ -52,18 +52,18 @@ pub struct Channel {
     pub settings: Vec<(String, String)>,
 }
 
-pub(super) fn read(node: Node<'_, '_>, providers: &mut Vec<EventProvider>, reader: &mut Reader) -> Result<(), Error> {
+pub(super) fn read(node: Node<'_, '_>, providers: &mut Vec<EventProvider>, other: &mut OtherElements) -> Result<(), Error> {
     for element in xml::elements(node) {
         if xml::name(element) != "events" {
-            reader.keep(element);
+            other.keep(element);
             continue;
         }
         for inner in xml::elements(element) {
             match xml::name(inner) {
-                "provider" => providers.push(EventProvider::read(inner, reader)?),
+                "provider" => providers.push(EventProvider::read(inner, other)?),
                 // Resources that were compiled into the resource file.
                 "messageTable" => {}
-                _ => reader.keep(inner),
+                _ => other.keep(inner),
             }
         }
     }
@@ -71,7 +71,7 @@ pub(super) fn read(node: Node<'_, '_>, providers: &mut Vec<EventProvider>, reade
 }
 
 impl EventProvider {
-    fn read(node: Node<'_, '_>, reader: &mut Reader) -> Result<Self, Error> {
+    fn read(node: Node<'_, '_>, other: &mut OtherElements) -> Result<Self, Error> {
         let mut provider = Self {
             name: xml::required(node, "name")?,
             guid: xml::required(node, "guid")?,
@@ -86,14 +86,14 @@ impl EventProvider {
                 "channels" => {
                     for channel in xml::elements(element) {
                         match xml::name(channel) {
-                            "channel" | "importChannel" => provider.channels.push(Channel::read(channel, reader)?),
-                            _ => reader.keep(channel),
+                            "channel" | "importChannel" => provider.channels.push(Channel::read(channel, other)?),
+                            _ => other.keep(channel),
                         }
                     }
                 }
                 // Definitions that were compiled into the resource file.
                 "events" | "tasks" | "opcodes" | "keywords" | "levels" | "maps" | "templates" | "filters" | "namedQueries" => {}
-                _ => reader.keep(element),
+                _ => other.keep(element),
             }
         }
         Ok(provider)
@@ -101,7 +101,7 @@ impl EventProvider {
 }
 
 impl Channel {
-    fn read(node: Node<'_, '_>, reader: &mut Reader) -> Result<Self, Error> {
+    fn read(node: Node<'_, '_>, other: &mut OtherElements) -> Result<Self, Error> {
         let mut channel = Self {
             name: xml::required(node, "name")?,
             id: xml::owned(node, "chid"),
@@ -122,7 +122,7 @@ impl Channel {
                         channel.settings.push((format!("{group}/{}", setting.tag_name().name()), text));
                     }
                 }
-                _ => reader.keep(element),
+                _ => other.keep(element),
             }
         }
         Ok(channel)

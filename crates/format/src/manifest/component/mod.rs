@@ -3,7 +3,7 @@
 //! [`Component::read`] gives a typed model of what has a publicly known result on disk: files, directories, registry,
 //! security descriptors, dependencies, category memberships (services, groups of `svchost`, environment), firewall rules,
 //! event providers, scheduled tasks. Every other element is kept in [`Component::other`] under its path, whole: most are read
-//! by an *advanced installer*, code inside Windows' servicing stack with results of its own ([`Component::advanced_installers`]).
+//! by an *advanced installer*, code inside Windows' servicing stack with results of its own.
 //!
 //! Attributes that only Microsoft's build uses (`importPath`, `sourcePath`, `copyright`, `buildFilter` of the root) are not
 //! kept. Elements and attributes: smx-smx/Winter's schema (names only) and counts over real manifests (facts/cbs.md 2.3).
@@ -12,6 +12,8 @@ mod category;
 mod file;
 mod instrumentation;
 pub mod registry;
+
+use std::collections::{BTreeMap, HashMap};
 
 use roxmltree::Node;
 
@@ -23,7 +25,8 @@ pub use instrumentation::{Channel, EventProvider};
 pub use registry::{Operation, Overridable, RegistryData, RegistryKey, RegistryValue};
 
 use super::macros::{Directories, Macros};
-use super::{Error, Identity, xml};
+use super::other::OtherElements;
+use super::{Error, Identity, OtherElement, xml};
 
 /// What a component manifest says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -54,58 +57,11 @@ pub struct Component {
     pub strings: Vec<StringTable>,
     /// True when it has a `migration` element: the manifest is then listed in `WinSxS\migration.xml`.
     pub has_migration: bool,
-    /// All elements without a field above, in the order of the manifest.
+    /// All elements without a field above, in the order of the manifest. Windows' own *advanced installers* read them: each is
+    /// work that an offline installer must do otherwise, hand over, or refuse.
     pub other: Vec<OtherElement>,
-}
-
-/// An element that is not part of the model, kept whole.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct OtherElement {
-    /// Names from below the root down to the element: `mof`, `file/gac`, `instrumentation/counters`.
-    pub path: String,
-    /// Namespace of the element, empty for none.
-    pub namespace: String,
-    /// The element as an XML document of its own.
-    pub xml: String,
-}
-
-/// Elements that ask nothing of an installer: marks for the loader, the build, the setup of applications, or the migration
-/// of settings (facts/cbs.md 2.3).
-const INERT: &[&str] = &[
-    "application",
-    "buildFilter",
-    "cmi",
-    "compatibility",
-    "deconstructionTool",
-    "feature",
-    "mvid",
-    "noInherit",
-    "noInheritable",
-    "requestedPrivileges",
-    "signatureInfo",
-    "supportedComponents",
-    "systemProtection",
-];
-
-impl OtherElement {
-    pub(super) fn of(node: Node<'_, '_>) -> Self {
-        let mut names: Vec<&str> = node.ancestors().filter(Node::is_element).map(|element| element.tag_name().name()).collect();
-        names.pop();
-        names.reverse();
-        Self { path: names.join("/"), namespace: node.tag_name().namespace().unwrap_or_default().to_owned(), xml: xml::standalone(node) }
-    }
-
-    /// The element's own name, the last of its path.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.path.rsplit('/').next().unwrap_or_default()
-    }
-
-    /// True when leaving the element out changes nothing in an image.
-    #[must_use]
-    pub fn is_inert(&self) -> bool {
-        INERT.contains(&self.name())
-    }
+    /// Elements that ask nothing of an installer: path, and how often it is there.
+    pub inert: BTreeMap<String, usize>,
 }
 
 /// A `dependency` element.
@@ -189,22 +145,6 @@ pub struct StringTable {
     pub strings: Vec<(String, String)>,
 }
 
-/// Collects what no field takes while the elements are read.
-struct Reader {
-    other: Vec<OtherElement>,
-}
-
-impl Reader {
-    fn keep(&mut self, node: Node<'_, '_>) {
-        self.other.push(OtherElement::of(node));
-    }
-
-    /// Keeps all child elements.
-    fn keep_children(&mut self, node: Node<'_, '_>) {
-        xml::elements(node).for_each(|element| self.keep(element));
-    }
-}
-
 impl Component {
     /// Reads a manifest: the decoded XML, UTF-8 or UTF-16 ([`super::stored`] decodes stored ones).
     ///
@@ -220,71 +160,71 @@ impl Component {
         }
         let identity = xml::child(root, "assemblyIdentity").ok_or_else(|| missing("assemblyIdentity"))?;
         let mut component = Self { identity: Identity::read(identity)?, ..Self::default() };
-        let mut reader = Reader { other: Vec::new() };
+        let mut other = OtherElements::default();
         for element in xml::elements(root) {
-            component.read_element(element, &mut reader)?;
+            component.read_element(element, &mut other)?;
         }
-        component.other = reader.other;
+        (component.other, component.inert) = other.finish()?;
         Ok(component)
     }
 
-    fn read_element(&mut self, node: Node<'_, '_>, reader: &mut Reader) -> Result<(), Error> {
+    fn read_element(&mut self, node: Node<'_, '_>, other: &mut OtherElements) -> Result<(), Error> {
         match xml::name(node) {
             "assemblyIdentity" => {}
             "deployment" => self.is_deployment = true,
-            "dependency" => self.read_dependency(node, reader)?,
-            "file" => self.files.push(File::read(node, reader)?),
+            "dependency" => self.read_dependency(node, other)?,
+            "file" => self.files.push(File::read(node, other)?),
             "directories" => {
                 for element in xml::elements(node) {
                     match xml::name(element) {
-                        "directory" => self.directories.push(Directory::read(element, reader)?),
-                        _ => reader.keep(element),
+                        "directory" => self.directories.push(Directory::read(element, other)?),
+                        _ => other.keep(element),
                     }
                 }
             }
             "registryKeys" => {
                 for element in xml::elements(node) {
                     match xml::name(element) {
-                        "registryKey" => self.registry_keys.push(RegistryKey::read(element, reader)?),
-                        _ => reader.keep(element),
+                        "registryKey" => self.registry_keys.push(RegistryKey::read(element, other)?),
+                        _ => other.keep(element),
                     }
                 }
             }
-            "trustInfo" => self.read_trust(node, reader)?,
+            "trustInfo" => self.read_trust(node, other)?,
             "memberships" => {
                 for element in xml::elements(node) {
                     match xml::name(element) {
-                        "categoryMembership" => self.memberships.push(Membership::read(element, reader)?),
-                        _ => reader.keep(element),
+                        "categoryMembership" => self.memberships.push(Membership::read(element, other)?),
+                        _ => other.keep(element),
                     }
                 }
             }
             "firewallRule" => {
                 let attributes = node.attributes().map(|attribute| (attribute.name().to_owned(), attribute.value().to_owned()));
                 self.firewall_rules.push(FirewallRule { attributes: attributes.collect() });
-                reader.keep_children(node);
+                other.keep_children(node);
             }
-            "instrumentation" => instrumentation::read(node, &mut self.event_providers, reader)?,
+            "instrumentation" => instrumentation::read(node, &mut self.event_providers, other)?,
             "taskScheduler" => {
                 for element in xml::elements(node) {
                     match element.tag_name().name() {
                         "Task" => self.scheduled_tasks.push(xml::standalone(element)),
-                        _ => reader.keep(element),
+                        _ => other.keep(element),
                     }
                 }
             }
-            "localization" => self.read_strings(node, reader),
+            "localization" => self.read_strings(node, other),
             "migration" => self.has_migration = true,
-            _ => reader.keep(node),
+            _ => other.keep(node),
         }
         Ok(())
     }
 
-    fn read_dependency(&mut self, node: Node<'_, '_>, reader: &mut Reader) -> Result<(), Error> {
+    fn read_dependency(&mut self, node: Node<'_, '_>, other: &mut OtherElements) -> Result<(), Error> {
         for element in xml::elements(node) {
             let identity = xml::child(element, "assemblyIdentity").filter(|_| xml::name(element) == "dependentAssembly");
             let Some(identity) = identity else {
-                reader.keep(element);
+                other.keep(element);
                 continue;
             };
             self.dependencies.push(Dependency {
@@ -294,33 +234,33 @@ impl Component {
                 discoverable: xml::boolean(node, "discoverable")?,
                 optional: xml::boolean(node, "optional")?,
             });
-            xml::elements(element).filter(|inner| xml::name(*inner) != "assemblyIdentity").for_each(|inner| reader.keep(inner));
+            xml::elements(element).filter(|inner| xml::name(*inner) != "assemblyIdentity").for_each(|inner| other.keep(inner));
         }
         Ok(())
     }
 
     /// `trustInfo/security/accessControl/securityDescriptorDefinitions/securityDescriptorDefinition`.
-    fn read_trust(&mut self, node: Node<'_, '_>, reader: &mut Reader) -> Result<(), Error> {
+    fn read_trust(&mut self, node: Node<'_, '_>, other: &mut OtherElements) -> Result<(), Error> {
         for element in xml::elements(node) {
             match xml::name(element) {
-                "security" | "accessControl" | "securityDescriptorDefinitions" => self.read_trust(element, reader)?,
+                "security" | "accessControl" | "securityDescriptorDefinitions" => self.read_trust(element, other)?,
                 "securityDescriptorDefinition" => self.security_descriptors.push(SecurityDescriptorDefinition {
                     name: xml::required(element, "name")?,
                     sddl: xml::required(element, "sddl")?,
                     operation_hint: xml::owned(element, "operationHint"),
                     build_filter: xml::owned(element, "buildFilter").filter(|filter| !filter.is_empty()),
                 }),
-                _ => reader.keep(element),
+                _ => other.keep(element),
             }
         }
         Ok(())
     }
 
     /// `localization/resources/stringTable/string`.
-    fn read_strings(&mut self, node: Node<'_, '_>, reader: &mut Reader) {
+    fn read_strings(&mut self, node: Node<'_, '_>, other: &mut OtherElements) {
         for resources in xml::elements(node) {
             if xml::name(resources) != "resources" {
-                reader.keep(resources);
+                other.keep(resources);
                 continue;
             }
             let mut table = StringTable { culture: xml::owned(resources, "culture").unwrap_or_default(), strings: Vec::new() };
@@ -330,17 +270,11 @@ impl Component {
             }) {
                 match (xml::name(element), xml::owned(element, "id"), xml::owned(element, "value")) {
                     ("string", Some(id), Some(value)) => table.strings.push((id, value)),
-                    _ => reader.keep(element),
+                    _ => other.keep(element),
                 }
             }
             self.strings.push(table);
         }
-    }
-
-    /// The elements that Windows' own installers read and that this model does not know: each is work that an offline
-    /// installer must do otherwise, hand over, or refuse.
-    pub fn advanced_installers(&self) -> impl Iterator<Item = &OtherElement> {
-        self.other.iter().filter(|element| !element.is_inert())
     }
 
     /// The components that installing this one installs.
@@ -348,19 +282,20 @@ impl Component {
         self.dependencies.iter().filter(|dependency| dependency.is_install()).map(|dependency| &dependency.identity)
     }
 
-    /// The SDDL of a security descriptor that this manifest defines, by name in any case.
+    /// The security descriptors that this manifest defines: SDDL by name in ASCII lower case, as references are compared.
     #[must_use]
-    pub fn sddl(&self, name: &str) -> Option<&str> {
-        self.security_descriptors.iter().find(|definition| definition.name.eq_ignore_ascii_case(name)).map(|found| found.sddl.as_str())
+    pub fn sddl_by_name(&self) -> HashMap<String, &str> {
+        let definitions = self.security_descriptors.iter();
+        definitions.map(|definition| (definition.name.to_ascii_lowercase(), definition.sddl.as_str())).collect()
     }
 
-    /// A text of this manifest's own string tables, `id` in any case; of the table in `culture` first, then of any.
+    /// The texts of this manifest's own string tables by identifier in ASCII lower case: those of `culture`, where it has none
+    /// those of any other.
     #[must_use]
-    pub fn string(&self, id: &str, culture: &str) -> Option<&str> {
-        let find = |table: &'_ StringTable| table.strings.iter().position(|(key, _)| key.eq_ignore_ascii_case(id));
-        let preferred = self.strings.iter().filter(|table| table.culture.eq_ignore_ascii_case(culture));
-        let (table, index) = preferred.chain(&self.strings).find_map(|table| Some((table, find(table)?)))?;
-        table.strings.get(index).map(|(_, text)| text.as_str())
+    pub fn texts(&self, culture: &str) -> HashMap<String, &str> {
+        let (preferred, others): (Vec<_>, Vec<_>) = self.strings.iter().partition(|table| table.culture.eq_ignore_ascii_case(culture));
+        let strings = others.into_iter().chain(preferred).flat_map(|table| &table.strings);
+        strings.map(|(id, text)| (id.to_ascii_lowercase(), text.as_str())).collect()
     }
 
     /// Runs `expand` with the macros of this component: directories for `directories`, `$(string.…)` and
@@ -372,9 +307,11 @@ impl Component {
         run: impl FnOnce(&Macros<'_>) -> T,
     ) -> T {
         let keyform = self.identity.keyform();
+        let texts = self.texts("en-US");
         let lookup = |name: &str| {
-            let id = name.split_once('.').filter(|(kind, _)| matches!(kind.to_ascii_lowercase().as_str(), "string" | "resourcestring"));
-            let own = id.and_then(|(_, id)| self.string(id, "en-US")).map(str::to_owned);
+            let lower = name.to_ascii_lowercase();
+            let id = lower.strip_prefix("string.").or_else(|| lower.strip_prefix("resourcestring."));
+            let own = id.and_then(|id| texts.get(id)).map(|text| (*text).to_owned());
             own.or_else(|| other(name))
         };
         run(&Macros { component: &keyform, directories, other: &lookup })

@@ -3,8 +3,9 @@
 use roxmltree::Node;
 
 use super::super::macros::Directories;
+use super::super::other::OtherElements;
 use super::super::{Error, xml};
-use super::{Reader, SecurityDescriptorReference};
+use super::SecurityDescriptorReference;
 
 /// Registry value types (`winnt.h`).
 pub mod value_type {
@@ -130,7 +131,7 @@ impl RegistryKey {
         })
     }
 
-    pub(super) fn read(node: Node<'_, '_>, reader: &mut Reader) -> Result<Self, Error> {
+    pub(super) fn read(node: Node<'_, '_>, other: &mut OtherElements) -> Result<Self, Error> {
         let mut key = Self {
             name: xml::required(node, "keyName")?,
             owner: xml::boolean(node, "owner")?,
@@ -139,14 +140,14 @@ impl RegistryKey {
         };
         for element in xml::elements(node) {
             match xml::name(element) {
-                "registryValue" => key.values.push(RegistryValue::read(element, reader)?),
+                "registryValue" => key.values.push(RegistryValue::read(element, other)?),
                 "securityDescriptor" => key.security_descriptors.push(SecurityDescriptorReference::read(element)?),
                 "overridable" => key.overridable.push(Overridable {
                     name: xml::owned(element, "name").unwrap_or_default(),
                     scope: xml::owned(element, "scope"),
                     value_type: xml::owned(element, "type"),
                 }),
-                _ => reader.keep(element),
+                _ => other.keep(element),
             }
         }
         Ok(key)
@@ -154,9 +155,9 @@ impl RegistryKey {
 }
 
 impl RegistryValue {
-    fn read(node: Node<'_, '_>, reader: &mut Reader) -> Result<Self, Error> {
+    fn read(node: Node<'_, '_>, other: &mut OtherElements) -> Result<Self, Error> {
         for element in xml::elements(node) {
-            reader.keep(element);
+            other.keep(element);
         }
         let kind = xml::required(node, "valueType")?;
         let text = xml::attribute(node, "value").unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use roxmltree::Node;
 
-use super::super::component::OtherElement;
+use super::super::other::OtherElements;
 use super::super::{Error, xml};
 
 /// A `declareCapability` element.
@@ -47,7 +47,7 @@ impl CapabilityIdentity {
 }
 
 impl CapabilityDeclaration {
-    pub(super) fn read(node: Node<'_, '_>, other: &mut Vec<OtherElement>) -> Result<Self, Error> {
+    pub(super) fn read(node: Node<'_, '_>, other: &mut OtherElements) -> Result<Self, Error> {
         let mut declaration = Self::default();
         for element in xml::elements(node) {
             match xml::name(element) {
@@ -56,7 +56,7 @@ impl CapabilityDeclaration {
                         match (xml::name(identity), xml::name(element)) {
                             ("capabilityIdentity", "capability") => declaration.capabilities.push(CapabilityIdentity::read(identity)?),
                             ("capabilityIdentity", _) => declaration.dependencies.push(CapabilityIdentity::read(identity)?),
-                            _ => other.push(OtherElement::of(identity)),
+                            _ => other.keep(identity),
                         }
                     }
                 }
@@ -65,7 +65,7 @@ impl CapabilityDeclaration {
                     kind: xml::owned(satellite, "type"),
                     value: xml::owned(satellite, "value"),
                 })),
-                _ => other.push(OtherElement::of(element)),
+                _ => other.keep(element),
             }
         }
         Ok(declaration)

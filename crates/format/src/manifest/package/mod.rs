@@ -16,8 +16,8 @@ pub use capability::{CapabilityDeclaration, CapabilityIdentity, Satellite};
 pub use class::{PackageClass, classify};
 pub use update::{Applicability, Detection, Elevation, Payload, Selectable, Update};
 
-use super::component::OtherElement;
-use super::{Error, Identity, PackageId, Version, xml};
+use super::other::OtherElements;
+use super::{Error, Identity, OtherElement, PackageId, Version, xml};
 
 /// What a package manifest says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -191,7 +191,7 @@ impl VersionComparison {
 }
 
 impl Parent {
-    fn read(node: Node<'_, '_>, other: &mut Vec<OtherElement>) -> Result<Self, Error> {
+    fn read(node: Node<'_, '_>, other: &mut OtherElements) -> Result<Self, Error> {
         let mut parent = Self {
             disposition: Disposition::read(node)?,
             integrate: xml::owned(node, "integrate"),
@@ -205,7 +205,7 @@ impl Parent {
             match xml::name(element) {
                 "assemblyIdentity" => parent.identities.push(Identity::read(element)?),
                 "parent" => parent.parents.push(Self::read(element, other)?),
-                _ => other.push(OtherElement::of(element)),
+                _ => other.keep(element),
             }
         }
         Ok(parent)
@@ -230,12 +230,14 @@ impl Package {
         let node = xml::child(root, "package").ok_or_else(|| missing("package"))?;
         let mut package = Self::read_attributes(root, node)?;
         package.identity = Identity::read(identity)?;
+        let mut other = OtherElements::default();
         for element in xml::elements(root).filter(|element| !matches!(xml::name(*element), "assemblyIdentity" | "package")) {
-            package.other.push(OtherElement::of(element));
+            other.keep(element);
         }
         for element in xml::elements(node) {
-            package.read_element(element)?;
+            package.read_element(element, &mut other)?;
         }
+        (package.other, _) = other.finish()?;
         Ok(package)
     }
 
@@ -261,7 +263,7 @@ impl Package {
         })
     }
 
-    fn read_element(&mut self, node: Node<'_, '_>) -> Result<(), Error> {
+    fn read_element(&mut self, node: Node<'_, '_>, other: &mut OtherElements) -> Result<(), Error> {
         match xml::name(node) {
             "localizedStrings" => {
                 for element in xml::elements(node) {
@@ -274,14 +276,14 @@ impl Package {
             }
             "customInformation" if self.custom_information.is_none() => self.custom_information = Some(CustomInformation::read(node)),
             "installerAssembly" => self.installer = Some(Identity::read(node)?),
-            "parent" => self.parents.push(Parent::read(node, &mut self.other)?),
-            "declareCapability" => self.capabilities.push(CapabilityDeclaration::read(node, &mut self.other)?),
-            "update" => self.updates.push(Update::read(node, &mut self.other)?),
+            "parent" => self.parents.push(Parent::read(node, other)?),
+            "declareCapability" => self.capabilities.push(CapabilityDeclaration::read(node, other)?),
+            "update" => self.updates.push(Update::read(node, other)?),
             "packageExtended" => {
                 self.completely_offline_capable = xml::boolean(node, "completelyOfflineCapable")?;
                 self.size = xml::attribute(node, "packageSize").and_then(|size| size.parse().ok());
             }
-            _ => self.other.push(OtherElement::of(node)),
+            _ => other.keep(node),
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use roxmltree::Node;
 
-use super::super::component::OtherElement;
+use super::super::other::OtherElements;
 use super::super::{Error, Identity, xml};
 use super::{CapabilityIdentity, CustomInformation, Disposition, Parent};
 
@@ -100,7 +100,7 @@ pub enum Payload {
 }
 
 impl Update {
-    pub(super) fn read(node: Node<'_, '_>, other: &mut Vec<OtherElement>) -> Result<Self, Error> {
+    pub(super) fn read(node: Node<'_, '_>, other: &mut OtherElements) -> Result<Self, Error> {
         let mut update = Self {
             name: xml::required(node, "name")?,
             display_name: xml::owned(node, "displayName"),
@@ -116,7 +116,7 @@ impl Update {
                 "selectable" if update.selectable.is_none() => update.selectable = Some(Selectable::read(element, other)?),
                 "applicable" if update.applicable.is_none() => update.applicable = Some(Applicability::read(element, other)?),
                 "component" | "package" | "driver" | "capability" => update.payload.push(Payload::read(element, other)?),
-                _ => other.push(OtherElement::of(element)),
+                _ => other.keep(element),
             }
         }
         Ok(update)
@@ -124,12 +124,12 @@ impl Update {
 }
 
 impl Selectable {
-    fn read(node: Node<'_, '_>, other: &mut Vec<OtherElement>) -> Result<Self, Error> {
+    fn read(node: Node<'_, '_>, other: &mut OtherElements) -> Result<Self, Error> {
         let mut selectable = Self { disposition: Disposition::read(node)?, detect_none: None };
         for element in xml::elements(node) {
             match xml::name(element) {
                 "detectNone" => selectable.detect_none = xml::boolean(element, "default")?,
-                _ => other.push(OtherElement::of(element)),
+                _ => other.keep(element),
             }
         }
         Ok(selectable)
@@ -137,7 +137,7 @@ impl Selectable {
 }
 
 impl Applicability {
-    fn read(node: Node<'_, '_>, other: &mut Vec<OtherElement>) -> Result<Self, Error> {
+    fn read(node: Node<'_, '_>, other: &mut OtherElements) -> Result<Self, Error> {
         let mut applicability = Self { disposition: Disposition::read(node)?, ..Self::default() };
         for element in xml::elements(node) {
             match xml::name(element) {
@@ -149,13 +149,13 @@ impl Applicability {
                                 let name = xml::required(detection, "name")?;
                                 applicability.detections.push(Detection::Update { name });
                             }
-                            _ => other.push(OtherElement::of(detection)),
+                            _ => other.keep(detection),
                         }
                     }
                 }
                 "updateComponent" => applicability.components.push(Elevation::read(element)?),
                 "updateDriver" => applicability.drivers.push(Elevation::read(element)?),
-                _ => other.push(OtherElement::of(element)),
+                _ => other.keep(element),
             }
         }
         Ok(applicability)
@@ -175,14 +175,14 @@ impl Elevation {
 }
 
 impl Payload {
-    fn read(node: Node<'_, '_>, other: &mut Vec<OtherElement>) -> Result<Self, Error> {
+    fn read(node: Node<'_, '_>, other: &mut OtherElements) -> Result<Self, Error> {
         let known: &[&str] = match xml::name(node) {
             "driver" => &["assemblyIdentity", "driverExtended"],
             "capability" => &["capabilityIdentity"],
             _ => &["assemblyIdentity"],
         };
         let unknown = xml::elements(node).filter(|element| !known.contains(&xml::name(*element)));
-        other.extend(unknown.map(OtherElement::of));
+        unknown.for_each(|element| other.keep(element));
         Ok(match xml::name(node) {
             "package" => Self::Package {
                 identity: identity_of(node)?,
