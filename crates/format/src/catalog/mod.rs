@@ -5,7 +5,7 @@
 //! XML, never of the stored delta); the payload is covered by the hashes in those manifests. Old catalogs list SHA-1 hashes,
 //! the tag being hexadecimal text; since Windows 8 the tags are the hashes themselves, SHA-1 and SHA-256 side by side.
 //!
-//! [`Catalog::read`] only reads. [`Catalog::verify`] proves who signed, and its result says exactly what was proven. Nothing asks a
+//! [`Catalog::parse`] only reads. [`Catalog::verify`] proves who signed, and its result says exactly what was proven. Nothing asks a
 //! network: revocation is not checked.
 //!
 //! Sources: RFC 2315, RFC 5652, RFC 5280, RFC 3161; Microsoft's documentation of certificate trust lists (`CTL_INFO`) and of
@@ -159,7 +159,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When it is larger than [`MAXIMUM_SIZE`], not DER, followed by anything, or not a catalog.
-    pub fn read(bytes: &[u8]) -> Result<Self, Error> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         if bytes.len() > MAXIMUM_SIZE {
             return Err(Error::TooLarge { size: bytes.len(), limit: MAXIMUM_SIZE });
         }

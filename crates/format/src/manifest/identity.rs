@@ -256,4 +256,33 @@ mod tests {
             assert!(Identity::from_component_string(wrong).is_err(), "{wrong}");
         }
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn printed_identities_are_read_back(
+            name in "[A-Za-z0-9.][A-Za-z0-9 .()_-]{0,60}",
+            parts in proptest::array::uniform4(0_u16..),
+            language in proptest::option::of("[a-z]{2}-[A-Z]{2}"),
+            assembly_type in proptest::option::of("[a-z0-9]{1,12}"),
+        ) {
+            let identity = Identity {
+                name,
+                version: Version(parts),
+                architecture: Some("amd64".into()),
+                language,
+                public_key_token: Some("31bf3856ad364e35".into()),
+                assembly_type,
+                version_scope: Some("NonSxS".into()),
+                build_type: None,
+            };
+            let id = PackageId::from(&identity);
+            proptest::prop_assert_eq!(id.to_string().parse::<PackageId>().unwrap().to_string(), id.to_string());
+            proptest::prop_assert_eq!(Identity::from_component_string(&identity.component_string()).unwrap(), identity.clone());
+            // The parts of a store name keep within what the servicing stack allows.
+            let keyform = identity.keyform();
+            proptest::prop_assert!(keyform.len() <= "amd64".len() + 40 + 16 + 23 + 8 + 16 + 5, "{}", keyform);
+        }
+    }
 }

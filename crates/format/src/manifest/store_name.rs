@@ -251,6 +251,18 @@ mod tests {
         assert_eq!(payload_value_name("sshd.exe"), "f!sshd.exe");
     }
 
+    /// A public side-by-side assembly: with a type, without version scope. Its directory is on every Windows 7 with Visual C++.
+    #[test]
+    fn golden_side_by_side_assembly() {
+        let identity = Identity {
+            assembly_type: Some("win32".into()),
+            version_scope: None,
+            public_key_token: Some("1fc8b3b9a1e18e3b".into()),
+            ..identity("Microsoft.VC80.MFC", [8, 0, 50727, 1833], "amd64")
+        };
+        assert_eq!(identity.keyform(), "amd64_microsoft.vc80.mfc_1fc8b3b9a1e18e3b_8.0.50727.1833_none_8442d417329336b1");
+    }
+
     #[test]
     fn long_names_and_cultures_are_shortened() {
         let mut identity = identity("Microsoft-Windows-IE-InternetExplorer-Optional.Resources", [11, 0, 19041, 1], "amd64");

@@ -14,12 +14,12 @@ use forge::{Forge, NOW};
 
 fn read_and_verify(forge: &Forge, roots: &[Root], require_system_component: bool) -> Result<Verification, Error> {
     let policy = Policy { roots, time: NOW, require_system_component };
-    Catalog::read(&forge.catalog())?.verify(&policy)
+    Catalog::parse(&forge.catalog())?.verify(&policy)
 }
 
 #[test]
 fn members_are_found_by_their_hash() {
-    let catalog = Catalog::read(&Forge::default().catalog()).unwrap();
+    let catalog = Catalog::parse(&Forge::default().catalog()).unwrap();
     assert_eq!(catalog.members.len(), 3);
     assert_eq!(catalog.lists(b"by sha256"), Some(HashAlgorithm::Sha256));
     assert_eq!(catalog.lists(b"by sha1 text"), Some(HashAlgorithm::Sha1));
@@ -87,14 +87,14 @@ fn damaged_catalogs_are_noticed() {
     let member = bytes.windows(32).position(|window| window == HashAlgorithm::Sha256.digest(b"by sha256")).unwrap();
     let mut changed = bytes.clone();
     changed[member] ^= 1;
-    assert_eq!(Catalog::read(&changed).unwrap().verify(&policy), Err(Error::Mismatch { what: "hash of the signed content" }));
+    assert_eq!(Catalog::parse(&changed).unwrap().verify(&policy), Err(Error::Mismatch { what: "hash of the signed content" }));
     for place in 0..bytes.len() {
-        assert!(Catalog::read(&bytes[..place]).is_err());
+        assert!(Catalog::parse(&bytes[..place]).is_err());
         if place % 5 == 0 {
             let mut damaged = bytes.clone();
             damaged[place] ^= 0x81;
-            if let Ok(catalog) = Catalog::read(&damaged) {
-                let same_members = catalog.digests == Catalog::read(&bytes).unwrap().digests;
+            if let Ok(catalog) = Catalog::parse(&damaged) {
+                let same_members = catalog.digests == Catalog::parse(&bytes).unwrap().digests;
                 assert!(catalog.verify(&policy).is_err() || same_members, "byte {place}");
             }
         }
@@ -111,7 +111,7 @@ fn roots_have_their_published_thumbprints() {
 }
 
 fn outcome(bytes: &[u8], policy: &Policy<'_>) -> String {
-    match Catalog::read(bytes).and_then(|catalog| catalog.verify(policy)) {
+    match Catalog::parse(bytes).and_then(|catalog| catalog.verify(policy)) {
         Ok(verification) => format!("{}, {:?}, {}", verification.root, verification.digest, verification.system_component),
         Err(Error::Untrusted { role, subject, .. }) => format!("untrusted {role} {}", subject.split(',').next().unwrap()),
         Err(error) => error.to_string(),
@@ -126,7 +126,7 @@ fn real_catalogs_are_read_and_verified() {
     let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
     for sample in corpus.with_extension("cat") {
         *outcomes.entry(outcome(&sample.bytes, &policy)).or_default() += 1;
-        if let Ok(catalog) = Catalog::read(&sample.bytes) {
+        if let Ok(catalog) = Catalog::parse(&sample.bytes) {
             assert!(!catalog.members.is_empty() && catalog.members.iter().all(|member| member.hash().is_some()), "{}", sample.path);
             // A signature without timestamp would be judged by the caller's clock: none of these is.
             let time = catalog.verify(&policy).map(|verification| verification.time);
@@ -175,7 +175,7 @@ fn oracle_openssl_agrees_on_signatures() {
         if *count > 3 {
             continue;
         }
-        let verified = Catalog::read(&sample.bytes).and_then(|catalog| catalog.verify(&policy)).is_ok();
+        let verified = Catalog::parse(&sample.bytes).and_then(|catalog| catalog.verify(&policy)).is_ok();
         std::fs::write(&file, &sample.bytes).unwrap();
         // OpenSSL does not know this type of content and must be given it.
         let value = signature::SignedData::read(&sample.bytes).map(|signed| signed.content.value.to_vec());
@@ -194,7 +194,7 @@ fn real_manifests_are_listed_in_the_catalogs_beside_them() {
     let Some(corpus) = corpus() else { return };
     let mut catalogs: HashMap<PathBuf, Vec<Catalog>> = HashMap::new();
     for sample in corpus.with_extension("cat") {
-        catalogs.entry(sample.folder.clone()).or_default().extend(Catalog::read(&sample.bytes));
+        catalogs.entry(sample.folder.clone()).or_default().extend(Catalog::parse(&sample.bytes));
     }
     let mut listed: BTreeMap<Option<HashAlgorithm>, usize> = BTreeMap::new();
     for sample in corpus.with_extension("manifest").into_iter().chain(corpus.with_extension("mum")) {

@@ -1,6 +1,6 @@
 //! Component manifests: one indivisible unit of Windows and everything that installing it does.
 //!
-//! [`Component::read`] gives a typed model of what has a publicly known result on disk: files, directories, registry,
+//! [`Component::parse`] gives a typed model of what has a publicly known result on disk: files, directories, registry,
 //! security descriptors, dependencies, category memberships (services, groups of `svchost`, environment), firewall rules,
 //! event providers, scheduled tasks. Every other element is kept in [`Component::other`] under its path, whole: most are read
 //! by an *advanced installer*, code inside Windows' servicing stack with results of its own.
@@ -150,7 +150,7 @@ impl Component {
     ///
     /// # Errors
     /// When it is not XML within the bounds of this module, has no identity, or holds a value that cannot be understood.
-    pub fn read(bytes: &[u8]) -> Result<Self, Error> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let text = xml::text(bytes)?;
         let document = xml::parse(&text)?;
         let root = document.root_element();

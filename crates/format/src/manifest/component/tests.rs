@@ -60,7 +60,7 @@ const MANIFEST: &str = r##"<?xml version="1.0" encoding="utf-8"?>
 
 #[test]
 fn every_part_of_a_manifest_is_read_or_kept() {
-    let component = Component::read(MANIFEST.as_bytes()).unwrap();
+    let component = Component::parse(MANIFEST.as_bytes()).unwrap();
     assert!(component.is_deployment && component.has_migration);
     assert_eq!(component.install_dependencies().map(|identity| identity.name.as_str()).collect::<Vec<_>>(), ["Other"]);
     assert_eq!(component.dependencies[0].identity.language.as_deref(), Some("*"));
@@ -92,7 +92,7 @@ fn every_part_of_a_manifest_is_read_or_kept() {
 
 #[test]
 fn services_translate_to_registry_numbers() {
-    let component = Component::read(MANIFEST.as_bytes()).unwrap();
+    let component = Component::parse(MANIFEST.as_bytes()).unwrap();
     let CategoryEntry::Service(service) = &component.memberships[0].instances[0].entries[0] else { panic!("not a service") };
     assert_eq!(service.type_bits().unwrap(), Some(0x120));
     assert_eq!(service.start_type().unwrap(), Some(StartType { value: 2, delayed: true }));
@@ -119,11 +119,11 @@ fn services_translate_to_registry_numbers() {
 #[test]
 fn what_is_no_component_is_an_error() {
     for wrong in ["", "<a/>", "<assembly/>", "<assembly><assemblyIdentity version='1.0.0.0'/></assembly>"] {
-        assert!(Component::read(wrong.as_bytes()).is_err(), "{wrong}");
+        assert!(Component::parse(wrong.as_bytes()).is_err(), "{wrong}");
     }
     let bad_hash = MANIFEST.replace("47DEQpj8", "47DE");
-    assert!(matches!(Component::read(bad_hash.as_bytes()), Err(Error::Value { attribute: "text", .. })));
-    assert!(matches!(Component::read(MANIFEST.replace("10.0.1.2", "10.0").as_bytes()), Err(Error::Value { attribute: "version", .. })));
+    assert!(matches!(Component::parse(bad_hash.as_bytes()), Err(Error::Value { attribute: "text", .. })));
+    assert!(matches!(Component::parse(MANIFEST.replace("10.0.1.2", "10.0").as_bytes()), Err(Error::Value { attribute: "version", .. })));
 }
 
 /// Cuts and flips at many places: a value or an error, never a panic.
@@ -132,11 +132,11 @@ fn damaged_manifests_give_a_value_or_an_error() {
     let bytes = MANIFEST.as_bytes();
     let mut read = 0;
     for place in (0..bytes.len()).step_by(7) {
-        read += usize::from(Component::read(&bytes[..place]).is_ok());
+        read += usize::from(Component::parse(&bytes[..place]).is_ok());
         for flip in [1, 0x20, 0x80] {
             let mut damaged = bytes.to_vec();
             damaged[place] ^= flip;
-            read += usize::from(Component::read(&damaged).is_ok());
+            read += usize::from(Component::parse(&damaged).is_ok());
         }
     }
     assert!(read > 0, "harmless changes, such as in a name, are read");
@@ -155,7 +155,7 @@ fn real_manifests_are_read_and_named_by_their_identity() {
             stored_as_delta += 1;
             continue;
         };
-        let component = Component::read(bytes).unwrap_or_else(|error| panic!("{}: {error}", sample.path));
+        let component = Component::parse(bytes).unwrap_or_else(|error| panic!("{}: {error}", sample.path));
         read += 1;
         // Assemblies of the side-by-side store before Windows Vista are named by another hash.
         if !sample.path.contains("vc90-winsxs") && !sample.path.contains("VC90_VC_RED") {
@@ -163,7 +163,7 @@ fn real_manifests_are_read_and_named_by_their_identity() {
         }
         component.other.iter().for_each(|element| *unhandled.entry(element.path.clone()).or_default() += 1);
         check_payload(&component, sample, &mut payload);
-        check_expansion(&component, sample);
+        check_expansion(&component, &sample.path);
     }
     assert_eq!((read, stored_as_delta, payload), (241, 38, [106, 516]), "manifests read, stored as deltas, payload right and absent");
     let expected = [("configuration", 7), ("mof", 6), ("rescache", 47), ("sppInstaller", 3), ("unattendActions", 2)];
@@ -185,7 +185,7 @@ fn check_payload(component: &Component, sample: &crate::manifest::corpus::Sample
 }
 
 /// Every path, key and value of a real manifest expands, and every word of its services is known.
-fn check_expansion(component: &Component, sample: &crate::manifest::corpus::Sample) {
+fn check_expansion(component: &Component, path: &str) {
     let architecture = component.identity.architecture.as_deref().unwrap_or("neutral");
     let image = if architecture == "wow64" { "amd64" } else { architecture };
     let directories = Directories::of(architecture, image).unwrap();
@@ -216,7 +216,7 @@ fn check_expansion(component: &Component, sample: &crate::manifest::corpus::Samp
         }
         Ok(())
     });
-    result.unwrap_or_else(|error| panic!("{}: {error}", sample.path));
+    result.unwrap_or_else(|error| panic!("{path}: {error}"));
 }
 
 /// Migration manifests share the identity and the root; two of Microsoft's own are refused.
@@ -226,7 +226,7 @@ fn real_migration_manifests_are_read_except_two() {
     let samples = corpus.with_extension("man");
     let mut failed = Vec::new();
     for sample in &samples {
-        match Component::read(&sample.bytes) {
+        match Component::parse(&sample.bytes) {
             Ok(component) => assert!(component.has_migration, "{}", sample.path),
             Err(error) => failed.push((sample.name.as_str(), error)),
         }
@@ -281,4 +281,75 @@ fn real_directory_names_have_the_shape_of_keyforms() {
         checked += 1;
     }
     assert!(checked >= 30, "{checked}");
+}
+
+/// Two manifests of Windows 11 that a public repository holds as XML: the largest of the test data, and one with settings.
+#[test]
+fn real_large_manifests_expand() {
+    for (file, keyform, values) in [
+        (
+            "manifests/UFCase-comp_shell32.xml",
+            "amd64_microsoft-windows-shell32_31bf3856ad364e35_10.0.22621.2359_none_4c1ded678d870974",
+            5534,
+        ),
+        (
+            "text/unattend/UFCase-comp_unattend-manifest.xml",
+            "amd64_microsoft-windows-shell-setup_31bf3856ad364e35_10.0.22621.900_none_349b3c4bb2a12857",
+            0,
+        ),
+    ] {
+        let Some(path) = wimwright_testkit::test_data(file) else { return };
+        let bytes = std::fs::read(path).unwrap();
+        let component = Component::parse(&bytes).unwrap();
+        assert_eq!(component.identity.keyform(), keyform);
+        assert_eq!(component.registry_keys.iter().map(|key| key.values.len()).sum::<usize>(), values, "{file}");
+        check_expansion(&component, file);
+    }
+}
+
+/// Python's ElementTree counts the same elements in every manifest.
+#[test]
+fn oracle_python_counts_the_same_elements() {
+    const COUNT: &str = r#"
+import sys, xml.etree.ElementTree as tree
+names = ["file", "directory", "registryKey", "registryValue", "securityDescriptorDefinition", "serviceData", "channel", "dependentAssembly", "string"]
+for path in sys.stdin.read().splitlines():
+    count = dict.fromkeys(names, 0)
+    for element in tree.parse(path).getroot().iter():
+        name = element.tag.split("}")[-1]
+        if name in count:
+            count[name] += 1
+    print(*count.values())
+"#;
+    if !wimwright_testkit::python_oracles(&["xml.etree.ElementTree"]) {
+        return;
+    }
+    let Some(corpus) = corpus() else { return };
+    let samples = corpus.with_extension("manifest");
+    let plain: Vec<_> = samples.iter().filter(|sample| matches!(Stored::of(&sample.bytes), Ok(Stored::Plain(_)))).collect();
+    let scratch = tempfile::tempdir().unwrap();
+    let (script, list) = (scratch.path().join("count.py"), scratch.path().join("list"));
+    std::fs::write(&script, COUNT).unwrap();
+    std::fs::write(&list, plain.iter().map(|sample| format!("{}\n", sample.folder.join(&sample.name).display())).collect::<String>())
+        .unwrap();
+    let output = wimwright_testkit::run(wimwright_testkit::python().arg(script).stdin(std::fs::File::open(list).unwrap()));
+    let counted = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(counted.lines().count(), plain.len());
+    for (sample, line) in plain.iter().zip(counted.lines()) {
+        let component = Component::parse(&sample.bytes).unwrap();
+        let instances = component.memberships.iter().flat_map(|membership| &membership.instances);
+        let services = instances.flat_map(|instance| &instance.entries).filter(|entry| matches!(entry, CategoryEntry::Service(_)));
+        let ours = [
+            component.files.len(),
+            component.directories.len(),
+            component.registry_keys.len(),
+            component.registry_keys.iter().map(|key| key.values.len()).sum(),
+            component.security_descriptors.len(),
+            services.count(),
+            component.event_providers.iter().map(|provider| provider.channels.len()).sum(),
+            component.dependencies.len(),
+            component.strings.iter().map(|table| table.strings.len()).sum(),
+        ];
+        assert_eq!(ours.map(|count| count.to_string()).join(" "), line, "{}", sample.path);
+    }
 }

@@ -218,7 +218,7 @@ impl Package {
     /// # Errors
     /// When it is not XML within the bounds of this module, has no identity or no `package` element, or holds a value that
     /// cannot be understood.
-    pub fn read(bytes: &[u8]) -> Result<Self, Error> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let text = xml::text(bytes)?;
         let document = xml::parse(&text)?;
         let root = document.root_element();

@@ -33,7 +33,7 @@ const PACKAGE: &str = r#"<assembly xmlns="urn:schemas-microsoft-com:asm.v3" mani
 
 #[test]
 fn every_part_of_a_package_is_read_or_kept() {
-    let package = Package::read(PACKAGE.as_bytes()).unwrap();
+    let package = Package::parse(PACKAGE.as_bytes()).unwrap();
     assert_eq!(package.id().to_string(), "Practice-Package~31bf3856ad364e35~amd64~~10.0.1.2");
     assert!(package.deep_evaluation && package.completely_offline_capable == Some(true) && package.size == Some(42));
     assert_eq!(package.custom_information.as_ref().unwrap().get("packageformat"), Some("PSFX"));
@@ -68,11 +68,11 @@ fn every_part_of_a_package_is_read_or_kept() {
 
 #[test]
 fn what_is_no_package_is_an_error() {
-    assert!(matches!(Package::read(b"<assembly/>"), Err(Error::MissingElement { element: "assemblyIdentity", .. })));
+    assert!(matches!(Package::parse(b"<assembly/>"), Err(Error::MissingElement { element: "assemblyIdentity", .. })));
     let component = "<assembly><assemblyIdentity name='a' version='1.0.0.0'/></assembly>";
-    assert!(matches!(Package::read(component.as_bytes()), Err(Error::MissingElement { element: "package", .. })));
+    assert!(matches!(Package::parse(component.as_bytes()), Err(Error::MissingElement { element: "package", .. })));
     for (right, wrong) in [("\"GE\"", "\"GT\""), ("\"staged\"", "\"stage\""), ("default=\"yes\"", "default=\"maybe\"")] {
-        assert!(matches!(Package::read(PACKAGE.replace(right, wrong).as_bytes()), Err(Error::Value { .. })), "{wrong}");
+        assert!(matches!(Package::parse(PACKAGE.replace(right, wrong).as_bytes()), Err(Error::Value { .. })), "{wrong}");
     }
 }
 
@@ -81,11 +81,11 @@ fn damaged_packages_give_a_value_or_an_error() {
     let bytes = PACKAGE.as_bytes();
     let mut read = 0;
     for place in (0..bytes.len()).step_by(7) {
-        read += usize::from(Package::read(&bytes[..place]).is_ok());
+        read += usize::from(Package::parse(&bytes[..place]).is_ok());
         for flip in [1, 0x20, 0x80] {
             let mut damaged = bytes.to_vec();
             damaged[place] ^= flip;
-            read += usize::from(Package::read(&damaged).is_ok());
+            read += usize::from(Package::parse(&damaged).is_ok());
         }
     }
     assert!(read > 0, "harmless changes, such as in a name, are read");
@@ -123,7 +123,7 @@ fn real_packages_are_read_and_named_by_their_identity() {
     let mut other: BTreeMap<String, usize> = BTreeMap::new();
     let mut named = 0;
     for sample in &samples {
-        let package = Package::read(&sample.bytes).unwrap_or_else(|error| panic!("{}: {error}", sample.path));
+        let package = Package::parse(&sample.bytes).unwrap_or_else(|error| panic!("{}: {error}", sample.path));
         let id = package.id();
         assert_eq!(id, id.to_string().parse().unwrap());
         if let Ok(stated) = sample.name.trim_end_matches(".mum").parse::<PackageId>() {
@@ -159,7 +159,7 @@ fn real_capabilities_have_the_names_of_dism() {
         ),
     ];
     for (path, name) in cases {
-        let package = Package::read(&std::fs::read(folder.join(path)).unwrap()).unwrap();
+        let package = Package::parse(&std::fs::read(folder.join(path)).unwrap()).unwrap();
         assert_eq!(package.capability_name(&package.capabilities[0].capabilities[0]), name);
         assert_eq!(classify(Some(&package), []), PackageClass::FeatureOnDemand);
     }
