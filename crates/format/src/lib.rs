@@ -8,12 +8,17 @@
 pub mod answer_file;
 pub mod appx;
 pub mod catalog;
+pub mod default_associations;
+pub mod file_time;
 pub mod io;
 pub mod iso;
 pub mod manifest;
+pub mod media;
+pub mod problem;
 pub mod reg_file;
 pub mod regf;
 pub mod security_descriptor;
 pub mod udf;
 pub mod upcase;
 pub mod wim;
+pub mod xml;
