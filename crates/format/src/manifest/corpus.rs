@@ -100,8 +100,8 @@ fn collect(folder: &Path, prefix: &str, extensions: &[&str], found: &mut Vec<Sam
 /// Gives the members of a delta package (`_manifest_.cix.xml`) that are stored whole their names.
 fn rebuild_stored(folder: &Path) {
     let Ok(bytes) = std::fs::read(folder.join("_manifest_.cix.xml")) else { return };
-    let text = super::xml::text(&bytes).unwrap();
-    let document = super::xml::parse(&text).unwrap();
+    let text = crate::xml::decode(&bytes).unwrap();
+    let document = crate::xml::parse(&text).unwrap();
     for file in document.descendants().filter(|node| node.tag_name().name() == "File") {
         let source = file.descendants().find(|node| node.tag_name().name() == "Source" && node.attribute("type") == Some("RAW"));
         let Some(member) = source.and_then(|source| source.attribute("name")) else { continue };

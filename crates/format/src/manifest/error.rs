@@ -1,64 +1,21 @@
 //! What can be wrong with a manifest.
 
+use crate::xml::XmlError;
+
 /// Why a manifest, a name of the component store, or a macro in it could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The document is larger than any real one.
-    #[error("the manifest has {size} bytes, more than the limit of {limit}")]
-    TooLarge {
-        /// Bytes it has.
-        size: usize,
-        /// Bytes that are allowed.
-        limit: usize,
-    },
-    /// The bytes are not text in the encoding that their first bytes announce.
-    #[error("the manifest is not {expected} text")]
-    Encoding {
-        /// The encoding announced.
-        expected: &'static str,
-    },
-    /// The text does not even split into tags.
-    #[error("the manifest is not XML at byte {offset}")]
-    NotTokens {
-        /// Where the token starts.
-        offset: u64,
-        /// What the tokenizer says.
-        source: quick_xml::Error,
-    },
-    /// The tags do not nest, or a name or reference is wrong.
-    #[error("the manifest is not well-formed XML")]
-    NotWellFormed {
-        /// What the XML parser says, with line and column.
-        source: roxmltree::Error,
-    },
-    /// A document type declaration: manifests have none, and entities are a way to attack a reader.
-    #[error("the manifest has a document type declaration at byte {offset}")]
-    DocumentType {
-        /// Where it starts.
-        offset: u64,
-    },
-    /// Elements nest deeper than any real manifest.
-    #[error("elements nest deeper than {limit} at byte {offset}, or too many namespaces are in scope there")]
-    TooDeep {
-        /// Where the element starts.
-        offset: u64,
-        /// Allowed depth.
-        limit: usize,
-    },
-    /// One element has more attributes than any real one, or a namespace name longer than any.
-    #[error("more than {limit} attributes, or a long namespace, in the element at byte {offset}")]
-    TooManyAttributes {
-        /// Where the element starts.
-        offset: u64,
-        /// Allowed number.
-        limit: usize,
-    },
-    /// More elements without a place in the model than any real manifest has.
-    #[error("the manifest has more than {limit} elements that are not known")]
+    /// The bytes are no XML, or XML beyond all bounds.
+    #[error("the manifest cannot be read")]
+    Xml(#[from] XmlError),
+    /// Much more without a place in the model than any real manifest has.
+    #[error("the manifest has more than {elements} elements that are not known, or more than {bytes} bytes of them")]
     TooManyElements {
-        /// Allowed number.
-        limit: usize,
+        /// Allowed number of elements.
+        elements: usize,
+        /// Allowed bytes.
+        bytes: usize,
     },
     /// The root is not `assembly`, or the kind of manifest asked for lacks its main element.
     #[error("the {parent} element has no {element} element: this is not a {wanted} manifest")]

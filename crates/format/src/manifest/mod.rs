@@ -33,4 +33,3 @@ pub use identity::{Identity, PackageId};
 pub use other::OtherElement;
 pub use package::Package;
 pub use version::Version;
-pub use xml::{MAXIMUM_ATTRIBUTES, MAXIMUM_DEPTH, MAXIMUM_NAMESPACES, MAXIMUM_SIZE};

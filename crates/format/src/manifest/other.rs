@@ -8,6 +8,8 @@ use super::{Error, xml};
 
 /// Most elements kept of one manifest. Real ones have a handful.
 const MAXIMUM_KEPT: usize = 10_000;
+/// Most bytes kept of one manifest: as many as a document may have, although namespaces are repeated.
+const MAXIMUM_KEPT_BYTES: usize = crate::xml::MAX_BYTES;
 
 /// An element that is not part of the model, kept whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,6 +54,7 @@ const INERT: &[&str] = &[
 pub(super) struct OtherElements {
     elements: Vec<OtherElement>,
     inert: BTreeMap<String, usize>,
+    bytes: usize,
     overflow: bool,
 }
 
@@ -66,10 +69,22 @@ impl OtherElements {
             *count = count.saturating_add(1);
         } else if self.elements.len() < MAXIMUM_KEPT {
             let namespace = node.tag_name().namespace().unwrap_or_default().to_owned();
-            self.elements.push(OtherElement { path, namespace, xml: xml::standalone(node) });
+            let xml = self.standalone(node);
+            self.elements.push(OtherElement { path, namespace, xml });
         } else {
             self.overflow = true;
         }
+    }
+
+    /// An element as a document of its own; empty when too much is kept already.
+    pub(super) fn standalone(&mut self, node: Node<'_, '_>) -> String {
+        if self.bytes > MAXIMUM_KEPT_BYTES {
+            self.overflow = true;
+            return String::new();
+        }
+        let xml = xml::standalone(node);
+        self.bytes = self.bytes.saturating_add(xml.len());
+        xml
     }
 
     /// Keeps all child elements.
@@ -79,6 +94,21 @@ impl OtherElements {
 
     /// The elements kept, and how often each inert one was there.
     pub(super) fn finish(self) -> Result<(Vec<OtherElement>, BTreeMap<String, usize>), Error> {
-        if self.overflow { Err(Error::TooManyElements { limit: MAXIMUM_KEPT }) } else { Ok((self.elements, self.inert)) }
+        if self.overflow {
+            return Err(Error::TooManyElements { elements: MAXIMUM_KEPT, bytes: MAXIMUM_KEPT_BYTES });
+        }
+        Ok((self.elements, self.inert))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::manifest::{Component, Error};
+
+    #[test]
+    fn a_flood_of_unknown_elements_is_refused() {
+        let flood = |count: usize| format!("<assembly><assemblyIdentity name='a' version='1.0.0.0'/>{}</assembly>", "<mof/>".repeat(count));
+        assert_eq!(Component::parse(flood(10_000).as_bytes()).unwrap().other.len(), 10_000);
+        assert!(matches!(Component::parse(flood(10_001).as_bytes()), Err(Error::TooManyElements { .. })));
     }
 }

@@ -151,8 +151,8 @@ impl Component {
     /// # Errors
     /// When it is not XML within the bounds of this module, has no identity, or holds a value that cannot be understood.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let text = xml::text(bytes)?;
-        let document = xml::parse(&text)?;
+        let text = crate::xml::decode(bytes)?;
+        let document = crate::xml::parse(&text)?;
         let root = document.root_element();
         let missing = |element| Error::MissingElement { parent: xml::element_name(root), element, wanted: "component" };
         if xml::name(root) != "assembly" {
@@ -208,7 +208,7 @@ impl Component {
             "taskScheduler" => {
                 for element in xml::elements(node) {
                     match element.tag_name().name() {
-                        "Task" => self.scheduled_tasks.push(xml::standalone(element)),
+                        "Task" => self.scheduled_tasks.push(other.standalone(element)),
                         _ => other.keep(element),
                     }
                 }

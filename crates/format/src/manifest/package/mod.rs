@@ -103,9 +103,9 @@ impl CustomInformation {
         self.attributes.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    fn read(node: Node<'_, '_>) -> Self {
+    fn read(node: Node<'_, '_>, other: &mut OtherElements) -> Self {
         let attributes = node.attributes().map(|attribute| (attribute.name().to_owned(), attribute.value().to_owned()));
-        Self { attributes: attributes.collect(), xml: xml::standalone(node) }
+        Self { attributes: attributes.collect(), xml: other.standalone(node) }
     }
 }
 
@@ -200,7 +200,7 @@ impl Parent {
             compare: VersionComparison::read(node)?,
             ..Self::default()
         };
-        // Depth is bounded by `xml::MAXIMUM_DEPTH`.
+        // Depth is bounded by `crate::xml::MAX_DEPTH`.
         for element in xml::elements(node) {
             match xml::name(element) {
                 "assemblyIdentity" => parent.identities.push(Identity::read(element)?),
@@ -219,8 +219,8 @@ impl Package {
     /// When it is not XML within the bounds of this module, has no identity or no `package` element, or holds a value that
     /// cannot be understood.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let text = xml::text(bytes)?;
-        let document = xml::parse(&text)?;
+        let text = crate::xml::decode(bytes)?;
+        let document = crate::xml::parse(&text)?;
         let root = document.root_element();
         let missing = |element| Error::MissingElement { parent: xml::element_name(root), element, wanted: "package" };
         if xml::name(root) != "assembly" {
@@ -274,7 +274,9 @@ impl Package {
                     });
                 }
             }
-            "customInformation" if self.custom_information.is_none() => self.custom_information = Some(CustomInformation::read(node)),
+            "customInformation" if self.custom_information.is_none() => {
+                self.custom_information = Some(CustomInformation::read(node, other))
+            }
             "installerAssembly" => self.installer = Some(Identity::read(node)?),
             "parent" => self.parents.push(Parent::read(node, other)?),
             "declareCapability" => self.capabilities.push(CapabilityDeclaration::read(node, other)?),

@@ -111,7 +111,7 @@ impl Update {
         for element in xml::elements(node) {
             match xml::name(element) {
                 "customInformation" if update.custom_information.is_none() => {
-                    update.custom_information = Some(CustomInformation::read(element));
+                    update.custom_information = Some(CustomInformation::read(element, other));
                 }
                 "selectable" if update.selectable.is_none() => update.selectable = Some(Selectable::read(element, other)?),
                 "applicable" if update.applicable.is_none() => update.applicable = Some(Applicability::read(element, other)?),
