@@ -72,8 +72,11 @@ pub(crate) fn sync_folder_of(path: &Path) -> Result<(), FileError> {
     File::open(folder).and_then(|folder| folder.sync_all()).at("sync the folder", folder)
 }
 
-/// Writes a small file durably.
-pub(crate) fn write(target: &Path, bytes: &[u8]) -> Result<(), FileError> {
+/// Writes a small file durably: under a temporary name, synced, renamed.
+///
+/// # Errors
+/// The folder or the file cannot be written.
+pub fn write(target: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let pending = Pending::create(target)?;
     io::Write::write_all(&mut pending.file(), bytes).at("write", target)?;
     pending.publish()

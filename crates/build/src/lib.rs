@@ -9,4 +9,4 @@ pub mod recipe;
 pub mod report;
 pub mod run;
 
-pub use durable::FileError;
+pub use durable::{FileError, write as write_file};

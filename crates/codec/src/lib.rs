@@ -13,6 +13,10 @@
 //! [`Decompressor`] so that one in Rust can replace it, format by format.
 
 mod ffi;
+pub mod cabinet_lzx;
+pub mod mszip;
+pub mod quantum;
+mod window;
 
 use std::fmt;
 use std::ops::RangeInclusive;

@@ -7,13 +7,21 @@
 
 pub mod answer_file;
 pub mod appx;
+pub mod archive;
+pub mod cab;
+pub mod container_index;
 pub mod default_associations;
+pub mod digest;
+pub mod file_hashes;
 pub mod file_time;
 pub mod io;
 pub mod iso;
 pub mod media;
+pub mod member_name;
+pub mod msu;
 pub mod pe;
 pub mod problem;
+pub mod psf;
 pub mod reg_file;
 pub mod regf;
 pub mod reparse;

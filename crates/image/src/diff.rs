@@ -29,8 +29,14 @@ impl TreeDiff {
     /// Compares `before` with `after`: names, contents and every kind of metadata.
     #[must_use]
     pub fn between(before: &Tree, after: &Tree) -> Self {
+        Self::between_entries(before.root(), after.root())
+    }
+
+    /// The same for two entries with all that is below them; paths start there.
+    #[must_use]
+    pub fn between_entries(before: Entry<'_>, after: Entry<'_>) -> Self {
         let mut diff = Self::default();
-        diff.compare("", before.root(), after.root());
+        diff.compare("", before, after);
         diff
     }
 

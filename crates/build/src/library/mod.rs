@@ -16,6 +16,8 @@
 //! Every file is written under a temporary name, synced and renamed: a killed run leaves the library as it was, plus at
 //! most a temporary file, which `cache prune` removes.
 
+mod media;
+
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,8 @@ use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
 
 use crate::durable::{self, At, FileError};
+
+pub use media::{ImportError, ListedImage, MediumRecord, inspect};
 
 /// Version of the folder's layout. Raised only for changes that an older release would damage.
 const FORMAT: u64 = 1;

@@ -1,7 +1,9 @@
 //! `images:` — what happens to images: one entry selects some and lists what is done to them.
 //!
-//! A person writes in any order. The order in which it is done is [`StepSpec`]'s: Microsoft's for servicing, and
-//! OSDBuilder's for what Microsoft leaves open (`facts/osdbuilder.md` 1.3 and 3.1).
+//! A person writes in any order. The order in which it is done is [`StepSpec`]'s: what Microsoft's dynamic update
+//! documentation orders (`windows/deployment/update/media-dynamic-update.md` of windows-itpro-docs) comes in that order;
+//! what it leaves open (apps, files, layout, registry, answer file) follows OSDBuilder's `New-OSBuild`, which removes apps
+//! before it adds files.
 
 use schemars::JsonSchema;
 use serde::Serialize;

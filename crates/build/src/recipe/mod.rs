@@ -173,9 +173,6 @@ impl Recipe {
 
     /// The recipe's meaning as JSON: includes merged, variables filled in, every list a list, keys in one order. It is a
     /// recipe again, with the same canonical form. Paths are relative to the recipe's folder.
-    ///
-    /// # Panics
-    /// Never: every value of a recipe has a JSON form.
     #[must_use]
     pub fn canonical_json(&self) -> serde_json::Value {
         fn escape(value: &mut serde_json::Value) {
@@ -191,10 +188,23 @@ impl Recipe {
         value
     }
 
-    /// SHA-256 of the canonical form's compact JSON text, in hexadecimal.
+    /// [`Self::canonical_json`] as compact text. What JSON allows in a string and YAML does not is escaped.
+    #[must_use]
+    pub fn canonical_text(&self) -> String {
+        let mut text = String::new();
+        for c in self.canonical_json().to_string().chars() {
+            match c {
+                '\u{7f}'..='\u{9f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+                c => text.push(c),
+            }
+        }
+        text
+    }
+
+    /// SHA-256 of the canonical form's text, in hexadecimal.
     #[must_use]
     pub fn canonical_digest(&self) -> String {
-        hex(&Sha256::digest(self.canonical_json().to_string()))
+        hex(&Sha256::digest(self.canonical_text()))
     }
 }
 

@@ -87,9 +87,9 @@ fn registry_data_has_the_types_it_was_written_as() {
 #[test]
 fn the_canonical_form_is_a_recipe_with_the_same_meaning() {
     let recipe = full();
-    let text = recipe.canonical_json().to_string();
+    let text = recipe.canonical_text();
     let again = load(&text).unwrap();
-    assert_eq!(again.canonical_json().to_string(), text);
+    assert_eq!(again.canonical_text(), text);
     assert_eq!(again, recipe);
     assert_eq!(again.canonical_digest(), recipe.canonical_digest());
 }
@@ -533,15 +533,40 @@ proptest! {
 
     /// Whatever text a value has, the canonical form gives it back.
     #[test]
-    fn any_text_survives_the_canonical_form(text in "[ -~é\n$]{0,40}", name in "[!-~]{1,12}") {
+    fn any_text_survives_the_canonical_form(text in "[ -~é\n$\u{7f}\u{9f}\u{feff}\u{ffff}]{0,40}", name in "[!-~]{1,12}") {
         let source = serde_json::json!({
             "recipe": 1,
             "images": [{ "files": [{ "content": text.replace("${", "$${"), "to": "/a" }], "registry": [{ "key": "HKLM\\SOFTWARE", "values": { name: text.replace("${", "$${") } }] }]
         });
-        let recipe = load(&source.to_string()).unwrap();
+        let source = source.to_string();
+        let escape = |c: char| if c > '~' && c != 'é' { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+        let recipe = load(&source.chars().map(escape).collect::<String>()).unwrap();
         let FileChange::Write(write) = &recipe.images[0].files[0] else { panic!("content") };
         prop_assert_eq!(&write.content, &text);
-        let again = load(&recipe.canonical_json().to_string()).unwrap();
-        prop_assert_eq!(again.canonical_json(), recipe.canonical_json());
+        let again = load(&recipe.canonical_text()).unwrap();
+        prop_assert_eq!(again, recipe);
+    }
+}
+
+/// Every YAML block of the guide is loaded: whole recipes as they are, parts of one under a version, parts of an entry
+/// of `images` under one.
+#[test]
+fn the_guide_is_right() {
+    let guide = include_str!("../../../../docs/guides/recipe.md");
+    let blocks: Vec<_> = guide.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 10);
+    for block in blocks {
+        let key = block.split(':').next().unwrap_or_default();
+        let text = match key {
+            "recipe" | "# yaml-language-server" => format!("{block}\n{}", if key == "recipe" { "" } else { "recipe: 1" }),
+            "images" | "variables" | "include" => format!("recipe: 1\n{block}"),
+            _ => format!("recipe: 1\nimages:\n  - select: all\n{}", block.lines().map(|line| format!("    {line}\n")).collect::<String>()),
+        };
+        let loaded = Recipe::load(Path::new("recipe.yaml"), &BTreeMap::new(), &mut |path| {
+            Ok(if path == Path::new("recipe.yaml") { text.clone() } else { "recipe: 1".to_owned() }.into_bytes())
+        });
+        if let Err(error) = loaded {
+            panic!("{error}");
+        }
     }
 }

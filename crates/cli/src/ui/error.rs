@@ -137,6 +137,7 @@ user_errors!(
     RunError,
     StepError,
     wimwright_build::FileError,
+    wimwright_build::job::JobError,
     wimwright_build::library::ImportError,
     wimwright_image::registry::RegistryPathError,
 );

@@ -6,6 +6,10 @@ use std::str::Chars;
 use super::{Change, Error, normalize_path, text};
 use crate::regf::{Data, ValueKind};
 
+/// The most bytes of paths in all changes together. Every value repeats its key's path, so that a short script could
+/// otherwise fill the memory; a million values under paths of 200 characters stay below it.
+const MAX_PATHS: usize = 256 << 20;
+
 /// Reads a `.reg` file of version 4 (`REGEDIT4`) or 5.
 ///
 /// The encoding is UTF-16 (with or without a byte order mark), UTF-8, or Windows-1252. In version 4, `hex(2)` and
@@ -15,7 +19,7 @@ use crate::regf::{Data, ValueKind};
 /// [`Error`] with the line of whatever Windows would not read as it was meant, or would skip.
 pub fn parse(file: &[u8]) -> Result<Vec<Change>, Error> {
     let text = text::decode(file)?;
-    let mut parser = Parser { rest: text.chars().peekable(), line: 1, version_4: false, key: Key::None, changes: Vec::new() };
+    let mut parser = Parser { rest: text.chars().peekable(), line: 1, version_4: false, key: Key::None, paths: 0, changes: Vec::new() };
     parser.header()?;
     while parser.skip_blank() {
         match parser.rest.peek() {
@@ -32,6 +36,8 @@ struct Parser<'a> {
     line: usize,
     version_4: bool,
     key: Key,
+    /// Bytes of paths in the changes.
+    paths: usize,
     changes: Vec<Change>,
 }
 
@@ -138,6 +144,10 @@ impl Parser<'_> {
             Key::None => return self.fail("a value before any key"),
             Key::Deleted => return self.fail("a value under a deleted key"),
         };
+        self.paths = self.paths.saturating_add(path.len());
+        if self.paths > MAX_PATHS {
+            return self.fail("the script has too many values under long paths");
+        }
         let name = if self.next_if(|next| next == '@').is_some() { String::new() } else { self.quoted()? };
         self.skip_spaces();
         if self.next_if(|next| next == '=').is_none() {

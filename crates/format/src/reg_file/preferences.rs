@@ -121,7 +121,7 @@ impl<'a> Properties<'a, '_> {
         let data = match self.attribute("type") {
             "REG_SZ" => Data::Text(value.to_owned()),
             "REG_EXPAND_SZ" => Data::ExpandableText(value.to_owned()),
-            "REG_MULTI_SZ" => Data::Texts(self.texts()),
+            "REG_MULTI_SZ" => Data::Texts(self.texts()?),
             // Numbers are hexadecimal; the attribute displayDecimal only concerns Microsoft's editor.
             "REG_DWORD" => match number().and_then(|number| u32::try_from(number).ok()) {
                 Some(number) => Data::Dword(number),
@@ -140,15 +140,17 @@ impl<'a> Properties<'a, '_> {
         Ok(data.encode())
     }
 
-    /// The texts of a REG_MULTI_SZ: `Values/Value`, or the attribute as the only one.
-    fn texts(&self) -> Vec<String> {
-        let values = self.element.children().find(|node| node.has_tag_name("Values"));
-        match values {
-            Some(values) => {
-                let texts = values.children().filter(|node| node.has_tag_name("Value"));
-                texts.map(|node| node.text().unwrap_or_default().to_owned()).collect()
-            }
-            None => Some(self.attribute("value").to_owned()).filter(|text| !text.is_empty()).into_iter().collect(),
+    /// The texts of a REG_MULTI_SZ: `Values/Value`. The attribute has them joined by spaces, so alone it says enough only
+    /// where it has none.
+    fn texts(&self) -> Result<Vec<String>, Error> {
+        if let Some(values) = self.element.children().find(|node| node.has_tag_name("Values")) {
+            let texts = values.children().filter(|node| node.has_tag_name("Value"));
+            return Ok(texts.map(|node| node.text().unwrap_or_default().to_owned()).collect());
+        }
+        match self.attribute("value") {
+            "" => Ok(Vec::new()),
+            joined if joined.contains(' ') => self.fail("the texts of a REG_MULTI_SZ are not listed one by one"),
+            text => Ok(vec![text.to_owned()]),
         }
     }
 }

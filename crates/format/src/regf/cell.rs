@@ -30,6 +30,8 @@ pub(super) struct Cells {
     size: u32,
     /// The free cells; known from the first edit on.
     free: Option<FreeCells>,
+    /// Something was written since the cells were read.
+    modified: bool,
 }
 
 #[derive(Clone, Default)]
@@ -63,10 +65,16 @@ pub(super) struct Extent {
 impl Cells {
     /// Takes a file whose first `size` bytes after the base block are bins. The caller has checked that they are there.
     pub fn new(file: Vec<u8>, size: u32) -> Self {
-        Self { file, size, free: None }
+        Self { file, size, free: None, modified: false }
+    }
+
+    /// True once something was written.
+    pub fn is_modified(&self) -> bool {
+        self.modified
     }
 
     pub fn file_mut(&mut self) -> &mut [u8] {
+        self.modified = true;
         &mut self.file
     }
 
@@ -111,6 +119,7 @@ impl Cells {
     /// The contents of the allocated cell at `offset`, to be changed.
     pub fn cell_mut(&mut self, offset: u32) -> Result<&mut [u8], Error> {
         let range = self.contents(offset)?;
+        self.modified = true;
         self.file.get_mut(range).ok_or(Error::Damaged { cell: offset, what: "the cell reaches past the end of the file" })
     }
 
@@ -208,6 +217,7 @@ impl Cells {
 
     /// Writes at a bin offset that the allocator knows to be inside the bins.
     fn put_raw(&mut self, offset: u32, field: &[u8]) {
+        self.modified = true;
         let _inside: Option<()> = put(&mut self.file, BASE_BLOCK_SIZE.saturating_add(offset as usize), field);
     }
 

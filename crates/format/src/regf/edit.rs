@@ -9,8 +9,8 @@ use super::name::{MAX_KEY_NAME, MAX_VALUE_NAME, encode, upcased};
 use super::security::{self, SecurityCell};
 use super::subkey_list::{self, Place};
 use super::value::{self, MAX_DATA};
-use super::verify::{MAX_DEPTH, inspect};
-use super::{Error, Hive, KeyId, ValueKind};
+use super::verify::{MAX_DEPTH, inspect, scan};
+use super::{Data, Error, Hive, KeyId, ValueKind};
 
 /// Keys with more values than this get an index of them by name.
 const INDEXED_VALUES: u32 = 32;
@@ -20,19 +20,26 @@ const SUBKEY_NAME_MASK: u32 = 0xFFFF;
 /// What editing knows beyond the cells themselves.
 #[derive(Clone, Default)]
 pub(super) struct Editor {
-    /// Keys that use each security cell.
-    references: HashMap<u32, u32>,
-    /// Security cells by descriptor.
-    descriptors: HashMap<Vec<u8>, u32>,
-    /// Keys whose subkeys are out of order.
-    unsorted: HashSet<u32>,
+    /// Keys whose subkeys are known to be in order.
+    sorted: HashSet<u32>,
     /// For keys with many values: value cells by name in upper case.
     value_indexes: HashMap<u32, HashMap<Vec<u16>, u32>>,
+    /// What is known once the whole hive has been checked.
+    securities: Option<Securities>,
+}
+
+/// The security cells of a hive.
+#[derive(Clone, Default)]
+struct Securities {
+    /// Keys that use each cell, as counted.
+    references: HashMap<u32, u32>,
+    /// Cells by descriptor.
+    cells: HashMap<Vec<u8>, u32>,
 }
 
 impl Editor {
-    pub fn is_unsorted(&self, key: KeyId) -> bool {
-        self.unsorted.contains(&key.0)
+    pub fn is_sorted(&self, key: KeyId) -> bool {
+        self.sorted.contains(&key.0)
     }
 }
 
@@ -59,40 +66,47 @@ fn check_value_name(name: &str) -> Result<(), Error> {
 }
 
 impl Hive {
-    /// The editor, made at the first edit: finds the free cells and refuses hives that it could harm.
+    /// The editor, made at the first edit: finds the free cells, and refuses a hive whose cells leave gaps.
     fn editor(&mut self) -> Result<&mut Editor, Error> {
         if self.dirty {
             return Err(Error::Dirty);
         }
         if self.editor.is_none() {
-            let inspection = inspect(&self.cells, self.minor, self.root.0);
-            let mut blocking = inspection.verification.problems.iter().filter(|problem| problem.kind.blocks_editing());
-            if let Some(first) = blocking.next() {
-                return Err(Error::Unsafe { first: first.clone(), count: blocking.count().saturating_add(1) });
-            }
+            let inspection = scan(&self.cells);
+            inspection.check_editable()?;
             self.cells.start_allocating(inspection.free);
-            let mut descriptors = HashMap::new();
+        }
+        Ok(self.editor.get_or_insert_default())
+    }
+
+    /// What the first edit that takes keys or security cells away must know: counts every key, and refuses a hive where
+    /// something is shared that must not be.
+    fn securities(&mut self) -> Result<&mut Securities, Error> {
+        if self.editor()?.securities.is_none() {
+            let inspection = inspect(&self.cells, self.minor, self.root.0);
+            inspection.check_editable()?;
+            let mut cells = HashMap::new();
             for cell in inspection.securities.keys() {
                 let descriptor = SecurityCell::read(&self.cells, *cell)?.descriptor.to_vec();
-                let shared: &mut u32 = descriptors.entry(descriptor).or_insert(*cell);
+                let shared: &mut u32 = cells.entry(descriptor).or_insert(*cell);
+                // Of equal cells the first, whatever the order of the map.
                 *shared = (*shared).min(*cell);
             }
-            self.editor = Some(Box::new(Editor {
-                references: inspection.securities,
-                descriptors,
-                unsorted: inspection.unsorted,
-                value_indexes: HashMap::new(),
-            }));
+            self.editor()?.securities = Some(Securities { references: inspection.securities, cells });
         }
-        self.modified = true;
-        Ok(self.editor.get_or_insert_default())
+        Ok(self.editor()?.securities.get_or_insert_default())
     }
 
     /// Refuses to change the list of a key whose subkeys are out of order.
     fn sorted_parent(&mut self, parent: KeyId) -> Result<(), Error> {
-        if self.editor()?.is_unsorted(parent) {
+        if self.editor()?.is_sorted(parent) {
+            return Ok(());
+        }
+        let list = list_of(&self.node(parent)?);
+        if !subkey_list::is_sorted(&self.cells, list)? {
             return Err(Error::Unsorted { cell: parent.0 });
         }
+        self.editor()?.sorted.insert(parent.0);
         Ok(())
     }
 
@@ -113,10 +127,12 @@ impl Hive {
     pub fn create_key(&mut self, parent: KeyId, name: &str, last_written: u64) -> Result<KeyId, Error> {
         check_key_name(name)?;
         self.editor()?;
+        // A search that finds nothing is cheap only in a list that is known to be in order.
+        let unsorted = self.sorted_parent(parent);
         if let Some(existing) = self.subkey(parent, name)? {
             return Ok(existing);
         }
-        self.sorted_parent(parent)?;
+        unsorted?;
         let node = self.node(parent)?;
         let (list, security) = (list_of(&node), node.security);
         let new = NewKeyNode { name, extra_flags: 0, last_written, parent: parent.0, security, inherit: Some(&node) };
@@ -172,7 +188,7 @@ impl Hive {
 
     /// The parent of a key that may be deleted or renamed.
     fn editable_parent(&mut self, key: KeyId) -> Result<KeyId, Error> {
-        self.editor()?;
+        self.securities()?;
         let parent = self.parent(key)?.ok_or(Error::Root)?;
         self.sorted_parent(parent)?;
         Ok(parent)
@@ -184,7 +200,7 @@ impl Hive {
     /// [`Error::Root`]; [`Error::Unsorted`]; when the hive cannot be edited.
     pub fn delete_key(&mut self, key: KeyId, last_written: u64) -> Result<(), Error> {
         let parent = self.editable_parent(key)?;
-        // The check at the first edit has shown that no key is listed twice, so this ends.
+        // The check of the whole hive has shown that no key is listed twice.
         let keys: Vec<KeyId> = self.walk(key).map(|step| step.map(|(key, _)| key)).collect::<Result<_, _>>()?;
         self.detach(parent, key)?;
         for key in keys {
@@ -210,7 +226,7 @@ impl Hive {
         self.remove_reference(security)?;
         let editor = self.editor()?;
         editor.value_indexes.remove(&key.0);
-        editor.unsorted.remove(&key.0);
+        editor.sorted.remove(&key.0);
         self.cells.release(key.0)
     }
 
@@ -247,8 +263,8 @@ impl Hive {
         if let Some(index) = editor.value_indexes.remove(&key.0) {
             editor.value_indexes.insert(moved, index);
         }
-        if editor.unsorted.remove(&key.0) {
-            editor.unsorted.insert(moved);
+        if editor.sorted.remove(&key.0) {
+            editor.sorted.insert(moved);
         }
         self.set_last_written(KeyId(moved), last_written)?;
         self.set_last_written(parent, last_written)?;
@@ -286,7 +302,7 @@ impl Hive {
     /// [`Error::SecurityDescriptor`]; when the hive cannot be edited or is full.
     pub fn set_security(&mut self, key: KeyId, descriptor: &[u8]) -> Result<(), Error> {
         security::check_descriptor(descriptor)?;
-        let known = self.editor()?.descriptors.get(descriptor).copied();
+        let known = self.securities()?.cells.get(descriptor).copied();
         let old = self.node(key)?.security;
         if known == Some(old) {
             return Ok(());
@@ -295,7 +311,7 @@ impl Hive {
             Some(cell) => cell,
             None => {
                 let cell = security::create(&mut self.cells, descriptor, Some(old))?;
-                self.editor()?.descriptors.insert(descriptor.to_vec(), cell);
+                self.securities()?.cells.insert(descriptor.to_vec(), cell);
                 cell
             }
         };
@@ -305,7 +321,11 @@ impl Hive {
     }
 
     fn add_reference(&mut self, security: u32) -> Result<(), Error> {
-        let references = self.editor()?.references.entry(security).or_default();
+        let stored = SecurityCell::read(&self.cells, security)?.references;
+        let references = match &mut self.editor()?.securities {
+            Some(securities) => securities.references.entry(security).or_default(),
+            None => &mut { stored },
+        };
         *references = references.checked_add(1).ok_or(Error::Full)?;
         let references = *references;
         self.cells.put_u32(security, security::at::REFERENCES, references)
@@ -313,17 +333,17 @@ impl Hive {
 
     /// Takes one reference away; the cell is freed with the last.
     fn remove_reference(&mut self, security: u32) -> Result<(), Error> {
-        let references = self.editor()?.references.entry(security).or_default();
+        let references = self.securities()?.references.entry(security).or_default();
         *references = references.saturating_sub(1);
         let references = *references;
         if references > 0 {
             return self.cells.put_u32(security, security::at::REFERENCES, references);
         }
         let descriptor = SecurityCell::read(&self.cells, security)?.descriptor.to_vec();
-        let editor = self.editor()?;
-        editor.references.remove(&security);
-        if editor.descriptors.get(&descriptor) == Some(&security) {
-            editor.descriptors.remove(&descriptor);
+        let securities = self.securities()?;
+        securities.references.remove(&security);
+        if securities.cells.get(&descriptor) == Some(&security) {
+            securities.cells.remove(&descriptor);
         }
         security::release(&mut self.cells, security)
     }
@@ -348,6 +368,15 @@ impl Hive {
         let largest = self.node(key)?.largest_value_data.max(u32::try_from(data.len()).unwrap_or(u32::MAX));
         self.cells.put_u32(key.0, at::LARGEST_VALUE_DATA, largest)?;
         self.set_last_written(key, last_written)
+    }
+
+    /// Sets a value to what [`Data::encode`] gives.
+    ///
+    /// # Errors
+    /// As [`Hive::set_value`].
+    pub fn set_data(&mut self, key: KeyId, name: &str, data: &Data, last_written: u64) -> Result<(), Error> {
+        let (kind, bytes) = data.encode();
+        self.set_value(key, name, kind, &bytes, last_written)
     }
 
     /// The cell of the value of a name (in upper case).

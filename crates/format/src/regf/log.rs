@@ -76,7 +76,7 @@ impl<'a> Entry<'a> {
 
     /// Copies the pages into the hive. `None` when a page does not fit.
     fn apply(&self, file: &mut Vec<u8>) -> Option<()> {
-        resize_bins(file, self.bins_size);
+        resize_bins(file, self.bins_size, self.bytes.len())?;
         let mut page_at = self.page_count.checked_mul(8)?.checked_add(ENTRY_HEADER)?;
         for reference in self.bytes.get(ENTRY_HEADER..page_at)?.chunks_exact(8) {
             let (offset, size) = (u32_at(reference, 0)?, u32_at(reference, 4)? as usize);
@@ -91,12 +91,17 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Grows the file so that it can hold `size` bytes of bins.
-fn resize_bins(file: &mut Vec<u8>, size: u32) {
-    let needed = BASE_BLOCK_SIZE.saturating_add(size as usize);
+/// Grows the file so that it can hold `size` bytes of bins. `None` when it would grow by more than the log holds: all
+/// pages of a new bin are dirty, so they lie in the log.
+fn resize_bins(file: &mut Vec<u8>, size: u32, log_length: usize) -> Option<()> {
+    let needed = BASE_BLOCK_SIZE.checked_add(size as usize)?;
     if file.len() < needed {
+        if needed.checked_sub(file.len())? > log_length {
+            return None;
+        }
         file.resize(needed, 0);
     }
+    Some(())
 }
 
 /// Applies `logs` (LOG1 first) to a dirty hive; returns the recovered file, its base block clean.
@@ -172,7 +177,7 @@ fn apply_pages(file: &mut Vec<u8>, log: &Log<'_>) -> Option<()> {
     let bitmap = vector.starts_with(b"DIRT").then_some(vector)?.get(4..)?.get(..bitmap_length)?;
     let pages_at = SECTOR.checked_add(4)?.checked_add(bitmap_length)?.checked_next_multiple_of(SECTOR)?;
     let mut pages = log.bytes.get(pages_at..)?.chunks_exact(SECTOR);
-    resize_bins(file, log.base.bins_size);
+    resize_bins(file, log.base.bins_size, log.bytes.len())?;
     let dirty = bitmap.iter().enumerate().flat_map(|(index, byte)| {
         (0..8_usize).filter(move |bit| byte >> bit & 1 == 1).map(move |bit| index.saturating_mul(8).saturating_add(bit))
     });

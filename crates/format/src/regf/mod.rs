@@ -6,8 +6,10 @@
 //! structures must be right to the byte: what [`Hive::verify`] checks.
 //!
 //! [`Hive`] does the same. It keeps the file as one buffer, reads from it, and edits in place with an allocator over the
-//! free cells: whatever an edit does not concern keeps its place and its bytes, known to us or not. The free cells are
-//! looked for, and the hive is checked, at the first edit; opening costs nothing.
+//! free cells: whatever an edit does not concern keeps its place and its bytes, known to us or not. Opening costs nothing.
+//! The first edit looks for the free cells, which costs a pass over the sizes of all cells. The first edit that deletes
+//! or renames a key or changes a security descriptor checks the whole hive, as [`Hive::verify`] does, because it must
+//! know that what it frees is used by nothing else. A hive of doubtful origin should be verified before any edit.
 //!
 //! A hive whose sequence numbers differ was not written to its end: [`Hive::recover`] applies the transaction logs.
 //!
@@ -30,7 +32,6 @@ mod security;
 mod subkey_list;
 #[cfg(test)]
 mod tests;
-mod upcase;
 mod value;
 mod verify;
 
@@ -46,7 +47,6 @@ use key_node::{FLAG_HIVE_ENTRY, FLAG_NO_DELETE, KeyNode, NewKeyNode};
 pub use data::{Data, ValueKind};
 pub use name::{MAX_KEY_NAME, MAX_VALUE_NAME};
 pub use read::Walk;
-pub use upcase::upcase;
 pub use value::Value;
 pub use verify::{MAX_DEPTH, Problem, ProblemKind, Verification};
 
@@ -150,6 +150,9 @@ pub enum Error {
     Full,
 }
 
+/// What a transaction log (LOG, LOG1, LOG2) without anything to apply is: a file of no bytes, as in installation images.
+pub const EMPTY_LOG: &[u8] = &[];
+
 /// A key of a hive: the offset of its cell. Valid for the hive that gave it, until the key is deleted or renamed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(u32);
@@ -184,7 +187,7 @@ pub struct Hive {
     root: KeyId,
     minor: u32,
     dirty: bool,
-    /// The file is no longer as it was read.
+    /// The file is no longer as it was read, even if no cell was written.
     modified: bool,
     /// What editing needs to know; from the first edit on.
     editor: Option<Box<Editor>>,
@@ -263,9 +266,7 @@ impl Hive {
         for (offset, field) in fields {
             put(cells.file_mut(), offset, field).ok_or(Error::Full)?;
         }
-        let mut hive = Self { cells, root: KeyId(root), minor: new.minor, dirty: false, modified: false, editor: None };
-        hive.seal();
-        Ok(hive)
+        Ok(Self { cells, root: KeyId(root), minor: new.minor, dirty: false, modified: true, editor: None })
     }
 
     /// Minor version of the format: 3 to 6.
@@ -280,10 +281,10 @@ impl Hive {
         self.dirty
     }
 
-    /// True once the hive differs from the file that it was made from.
+    /// True once the hive differs from the file that it was made from: it must be written, and its logs emptied.
     #[must_use]
     pub fn is_modified(&self) -> bool {
-        self.modified
+        self.modified || self.cells.is_modified()
     }
 
     /// Takes a dirty hive as it stands, without logs: as the self-healing of Windows does when no log is usable. What the
@@ -297,15 +298,14 @@ impl Hive {
     pub fn set_timestamp(&mut self, last_written: u64) {
         // The base block is there from the start.
         let _written: Option<()> = put(self.cells.file_mut(), at::LAST_WRITTEN, &last_written.to_le_bytes());
-        self.modified = true;
     }
 
     /// The hive as a file. An unmodified hive comes out byte for byte as it came in; a modified one has equal sequence
-    /// numbers, one above the old. Whoever writes it must empty its transaction logs (an empty log is a file of 0 bytes)
-    /// so that nobody applies them to it.
+    /// numbers, one above the old. Whoever replaces a hive by a modified one must make its transaction logs
+    /// [`EMPTY_LOG`]s, so that nobody ever applies them to it.
     #[must_use]
     pub fn into_bytes(mut self) -> Vec<u8> {
-        if self.modified {
+        if self.is_modified() {
             self.finish();
         }
         self.cells.into_file()
@@ -319,21 +319,14 @@ impl Hive {
 
     /// Brings the base block of a modified hive up to date.
     fn finish(&mut self) {
+        let size = self.cells.size();
         let file = self.cells.file_mut();
         let numbers = BaseBlock::parse(file).map(|base| base.primary_sequence.max(base.secondary_sequence));
         let sequence = numbers.unwrap_or_default().wrapping_add(1);
-        for offset in [at::PRIMARY_SEQUENCE, at::SECONDARY_SEQUENCE] {
+        for (offset, number) in [(at::PRIMARY_SEQUENCE, sequence), (at::SECONDARY_SEQUENCE, sequence), (at::BINS_SIZE, size)] {
             // The base block is there from the start.
-            let _written: Option<()> = put(file, offset, &sequence.to_le_bytes());
+            let _written: Option<()> = put(file, offset, &number.to_le_bytes());
         }
-        self.seal();
-    }
-
-    /// Writes the size of the bins and the checksum.
-    fn seal(&mut self) {
-        let size = self.cells.size();
-        let file = self.cells.file_mut();
-        // The base block is there from the start.
-        let _written: Option<()> = put(file, at::BINS_SIZE, &size.to_le_bytes()).and_then(|()| seal(file));
+        let _sealed: Option<()> = seal(file);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::upcase::upcase;
+use crate::upcase::upcase;
 
 /// Longest key name in UTF-16 units (Microsoft Learn, "Registry element size limits").
 pub const MAX_KEY_NAME: usize = 255;
@@ -21,13 +21,8 @@ pub(super) struct Name<'a> {
 
 impl<'a> Name<'a> {
     /// The UTF-16 units. An odd byte at the end of an uncompressed name is left out, as Windows leaves it.
-    pub fn units(self) -> impl Iterator<Item = u16> + Clone + 'a {
-        let step = if self.compressed { 1 } else { 2 };
-        self.bytes.chunks_exact(step).map(|unit| match unit {
-            [low, high] => u16::from_le_bytes([*low, *high]),
-            [low, ..] => u16::from(*low),
-            [] => 0,
-        })
+    pub fn units(self) -> Units<'a> {
+        Units { bytes: self.bytes.iter(), compressed: self.compressed }
     }
 
     /// The units in upper case.
@@ -39,6 +34,23 @@ impl<'a> Name<'a> {
     pub fn utf16_length(self) -> u32 {
         let length = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         if self.compressed { length.saturating_mul(2) } else { length }
+    }
+}
+
+/// The UTF-16 units of a name.
+#[derive(Clone)]
+pub(super) struct Units<'a> {
+    bytes: std::slice::Iter<'a, u8>,
+    compressed: bool,
+}
+
+impl Iterator for Units<'_> {
+    type Item = u16;
+
+    fn next(&mut self) -> Option<u16> {
+        let low = *self.bytes.next()?;
+        let high = if self.compressed { 0 } else { *self.bytes.next()? };
+        Some(u16::from_le_bytes([low, high]))
     }
 }
 

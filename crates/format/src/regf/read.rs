@@ -1,6 +1,6 @@
 //! Reading keys and values.
 
-use super::key_node::KeyNode;
+use super::key_node::{KeyNode, at};
 use super::security::SecurityCell;
 use super::subkey_list::{self, SubkeyList};
 use super::verify::{MAX_DEPTH, Verification, inspect};
@@ -56,7 +56,7 @@ impl Hive {
         let name = name::upcased(name);
         let found = subkey_list::search(&self.cells, node.subkey_list, &name)?.found;
         // A list may be out of order, unless the editor knows better.
-        let trusted = self.editor.as_ref().is_some_and(|editor| !editor.is_unsorted(key));
+        let trusted = self.editor.as_ref().is_some_and(|editor| editor.is_sorted(key));
         if found.is_some() || trusted {
             return Ok(found.map(KeyId));
         }
@@ -75,8 +75,8 @@ impl Hive {
         }
         for leaf in SubkeyList::read(&self.cells, node.subkey_list)?.leaves(&self.cells) {
             let leaf = leaf?;
-            // One leaf listed by many entries of a root would give more keys than the hive can hold.
-            if keys.len().saturating_add(leaf.len()) > self.cells.size() as usize {
+            // A leaf that a root lists many times would give more keys than there is room for.
+            if keys.len().saturating_add(leaf.len()) > self.most_keys() {
                 return Err(Error::Damaged { cell: leaf.cell, what: "the subkey list has more entries than the hive has room for" });
             }
             keys.extend(leaf.entries().map(|(key, _)| KeyId(key)));
@@ -177,9 +177,12 @@ impl Hive {
 
     /// The key and everything below it, parents first, siblings in the order of their lists.
     pub fn walk(&self, key: KeyId) -> Walk<'_> {
-        // No hive holds more keys than this many key nodes fill.
-        let most = (self.cells.size() as usize).checked_div(super::key_node::at::NAME).unwrap_or_default();
-        Walk { hive: self, waiting: vec![(key, 0)], left: most }
+        Walk { hive: self, waiting: vec![(key, 0)], left: self.most_keys() }
+    }
+
+    /// No hive of this size holds more keys.
+    fn most_keys(&self) -> usize {
+        (self.cells.size() as usize).checked_div(at::NAME).unwrap_or_default()
     }
 
     /// Checks every structure of the hive. Costs about as much as reading it whole.
@@ -189,7 +192,8 @@ impl Hive {
     }
 }
 
-/// A walk over keys: see [`Hive::walk`]. Ends after the first error.
+/// A walk over keys: see [`Hive::walk`]. Ends after the first error; a hive that lists keys twice makes one rather than a
+/// walk without end.
 #[derive(Debug)]
 pub struct Walk<'a> {
     hive: &'a Hive,
@@ -209,6 +213,11 @@ impl Iterator for Walk<'_> {
                 self.hive.subkeys(key)
             }
             None => Err(Error::TooDeep { cell: key.0 }),
+        };
+        let endless = |children: &Vec<KeyId>| self.waiting.len().saturating_add(children.len()) > self.left;
+        let children = match children {
+            Ok(children) if endless(&children) => Err(Error::TooDeep { cell: key.0 }),
+            children => children,
         };
         match children {
             Ok(children) => self.waiting.extend(children.into_iter().rev().map(|child| (child, depth.saturating_add(1)))),

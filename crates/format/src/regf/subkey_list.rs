@@ -207,6 +207,23 @@ pub(super) fn scan(cells: &Cells, list: u32, name: &[u16]) -> Result<Option<u32>
     Ok(None)
 }
 
+/// True when the names of a list ascend, so that [`search`] finds each.
+pub(super) fn is_sorted(cells: &Cells, list: u32) -> Result<bool, Error> {
+    if list == NIL {
+        return Ok(true);
+    }
+    let mut before: Option<Name<'_>> = None;
+    for leaf in SubkeyList::read(cells, list)?.leaves(cells) {
+        for (key, _) in leaf?.entries() {
+            let name = KeyNode::read(cells, key)?.name;
+            if before.replace(name).is_some_and(|before| before.upcased().cmp(name.upcased()) != Ordering::Less) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
 /// Inserts a key where [`search`] found its place; returns the list's cell, which may have changed.
 pub(super) fn insert(cells: &mut Cells, minor: u32, list: u32, place: Place, key: u32) -> Result<u32, Error> {
     if list == NIL {

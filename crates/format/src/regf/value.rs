@@ -6,7 +6,7 @@ use std::fmt;
 use super::Error;
 use super::big_data::{self, BigData};
 use super::cell::{Cells, NIL};
-use super::data::ValueKind;
+use super::data::{Data, ValueKind};
 use super::field::{u16_at, u32_at};
 use super::name::{Name, encode};
 
@@ -122,6 +122,14 @@ impl<'a> Value<'a> {
             Storage::Cell(cell) => self.cells.cell(cell)?.get(..size).map(Cow::Borrowed).ok_or(damaged("the data is larger than its cell")),
             Storage::BigData(cell) => BigData::read(self.cells, cell)?.join(self.cells, cell, size).map(Cow::Owned),
         }
+    }
+
+    /// The data by its type: see [`Data::decode`] for what that loses.
+    ///
+    /// # Errors
+    /// As [`Value::data`].
+    pub fn decode(&self) -> Result<Data, Error> {
+        Ok(Data::decode(self.kind(), &self.data()?))
     }
 
     /// Where the data lies. Data of any size that fits its cell is taken as plain: hivex writes such in new hives too.

@@ -1,7 +1,7 @@
 //! The consistency check: every rule of the format that Windows relies on, over the whole hive.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use thiserror::Error as ThisError;
 
@@ -154,8 +154,6 @@ pub(super) struct Inspection {
     pub free: Vec<Extent>,
     /// Each security cell with the number of keys that use it.
     pub securities: HashMap<u32, u32>,
-    /// Keys whose subkeys are not in order.
-    pub unsorted: HashSet<u32>,
     /// One byte for each cell unit.
     states: Vec<CellState>,
 }
@@ -167,10 +165,16 @@ enum CellState {
     Used,
 }
 
-/// Checks everything that hangs under the key `root`.
-pub(super) fn inspect(cells: &Cells, minor: u32, root: u32) -> Inspection {
+/// Finds the free cells, and checks that bins and cells leave no gaps. Looks into no cell.
+pub(super) fn scan(cells: &Cells) -> Inspection {
     let mut inspection = Inspection::default();
     inspection.scan_bins(cells);
+    inspection
+}
+
+/// Checks everything that hangs under the key `root`.
+pub(super) fn inspect(cells: &Cells, minor: u32, root: u32) -> Inspection {
+    let mut inspection = scan(cells);
     inspection.walk_keys(cells, minor, root);
     inspection.check_securities(cells);
     inspection.verification.lost_cells = inspection.states.iter().filter(|state| **state == CellState::Unused).count() as u64;
@@ -178,6 +182,15 @@ pub(super) fn inspect(cells: &Cells, minor: u32, root: u32) -> Inspection {
 }
 
 impl Inspection {
+    /// Refuses a hive that an edit could harm further.
+    pub fn check_editable(&self) -> Result<(), Error> {
+        let mut blocking = self.verification.problems.iter().filter(|problem| problem.kind.blocks_editing());
+        match blocking.next() {
+            Some(first) => Err(Error::Unsafe { first: first.clone(), count: blocking.count().saturating_add(1) }),
+            None => Ok(()),
+        }
+    }
+
     fn report(&mut self, cell: u32, kind: ProblemKind) {
         if self.verification.problems.len() < MAX_PROBLEMS {
             self.verification.problems.push(Problem { cell, kind });
@@ -280,8 +293,9 @@ impl Inspection {
             self.claim(node.class);
         }
         let values = node.value_cells(cells)?;
-        if !values.is_empty() {
-            self.claim(node.value_list);
+        // A list that other keys have too is read once only: reading it for each could take forever.
+        if values.is_empty() || !self.claim(node.value_list) {
+            return Ok(());
         }
         for cell in values {
             self.verification.values = self.verification.values.saturating_add(1);
@@ -308,13 +322,14 @@ impl Inspection {
                 value.data().map(drop)
             }
             Storage::BigData(record) => {
-                self.claim(record);
                 let big = BigData::read(cells, record)?;
-                self.claim(big.list);
-                for segment in big.segments() {
-                    self.claim(segment);
+                let mut whole = self.claim(record) && self.claim(big.list);
+                if whole {
+                    for segment in big.segments() {
+                        whole &= self.claim(segment);
+                    }
                 }
-                value.data().map(drop)
+                if whole { value.data().map(drop) } else { Ok(()) }
             }
         }
     }
@@ -325,11 +340,12 @@ impl Inspection {
             return Ok(Vec::new());
         }
         let list = SubkeyList::read(cells, node.subkey_list)?;
-        if list.is_root() {
-            self.claim(node.subkey_list);
+        if list.is_root() && !self.claim(node.subkey_list) {
+            return Ok(Vec::new());
         }
         let mut children = Vec::new();
         let mut before = None;
+        let mut sorted = true;
         for leaf in list.leaves(cells) {
             let leaf = leaf?;
             if !self.claim(leaf.cell) {
@@ -343,10 +359,11 @@ impl Inspection {
                 }
                 let ascends =
                     before.replace(child_node.name).is_none_or(|before| before.upcased().cmp(child_node.name.upcased()) == Ordering::Less);
-                if !ascends && self.unsorted.insert(key) {
-                    self.report(key, ProblemKind::Order);
-                }
+                sorted &= ascends;
             }
+        }
+        if !sorted {
+            self.report(key, ProblemKind::Order);
         }
         let listed = u32::try_from(children.len()).unwrap_or(u32::MAX);
         if listed != node.subkey_count {

@@ -16,7 +16,7 @@ use crate::io::ReadAt;
 const JOB_SIZE: usize = 1 << 20;
 /// Work below this size is done on the calling thread: starting threads would cost more.
 const INLINE_SIZE: u64 = 2 << 20;
-/// Bytes in flight, compressed and not: two 64 MiB chunks of a solid resource, while a third is handed over.
+/// Bytes in flight, compressed and not: two 64 MiB chunks of a solid resource, while a third is handed over or read.
 const MAX_WEIGHT: u64 = 200 << 20;
 
 /// A chunk within a job.
@@ -283,14 +283,19 @@ impl<E: From<Error>> Extraction<'_, E> {
                 Ok(())
             }
             Executor::Workers(workers, threads) => {
-                let next = self.spare.pop().unwrap_or_default();
-                let job = std::mem::replace(&mut self.job, next);
-                let weight = job.weight();
+                let weight = self.job.weight();
                 let most = threads.saturating_mul(2).saturating_add(1);
                 let full = workers.in_flight() >= most || workers.weight().saturating_add(weight) > MAX_WEIGHT;
-                let wait = full && workers.in_flight() > 0;
-                workers.submit(job, weight);
-                if wait { self.take_oldest() } else { Ok(()) }
+                // Before submitting: the buffers of the job that is taken serve for the next one.
+                if full && workers.in_flight() > 0 {
+                    self.take_oldest()?;
+                }
+                let next = self.spare.pop().unwrap_or_default();
+                let job = std::mem::replace(&mut self.job, next);
+                if let Executor::Workers(workers, _) = &mut self.executor {
+                    workers.submit(job, weight);
+                }
+                Ok(())
             }
         }
     }

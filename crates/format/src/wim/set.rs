@@ -21,25 +21,30 @@ impl WimSet {
     pub fn new(mut parts: Vec<Arc<Wim>>, references: Vec<Arc<Wim>>) -> Result<Self, Error> {
         let refused = |reason: String| Error::Set { reason };
         parts.sort_by_key(|part| part.header().part_number);
-        let first = parts.first().ok_or_else(|| refused("no part was given".to_owned()))?.header().clone();
-        for (expected, part) in (1..).zip(&parts) {
+        let mut parts = parts.into_iter();
+        let first = parts.next().ok_or_else(|| refused("no part was given".to_owned()))?;
+        let mut others: Vec<_> = parts.collect();
+        let (guid, total) = (first.header().guid, first.header().total_parts);
+        let mut expected = 1_u32;
+        for part in std::iter::once(&first).chain(&others) {
             let header = part.header();
-            if header.guid != first.guid || header.total_parts != first.total_parts {
-                return Err(refused(format!("part {} belongs to another WIM", header.part_number)));
+            let number = u32::from(header.part_number);
+            if header.guid != guid || header.total_parts != total {
+                return Err(refused(format!("part {number} belongs to another WIM")));
             }
-            if header.part_number < expected {
-                return Err(refused(format!("part {} was given twice", header.part_number)));
+            if number < expected {
+                return Err(refused(format!("part {number} was given twice")));
             }
-            if header.part_number > expected {
-                return Err(refused(format!("part {expected} of {} is missing", first.total_parts)));
+            if number > expected {
+                return Err(refused(format!("part {expected} of {total} is missing")));
             }
+            expected = expected.saturating_add(1);
         }
-        if parts.len() < usize::from(first.total_parts) {
-            return Err(refused(format!("part {} of {} is missing", parts.len().saturating_add(1), first.total_parts)));
+        if expected <= u32::from(total) {
+            return Err(refused(format!("part {expected} of {total} is missing")));
         }
-        let mut wims = parts.into_iter();
-        let first = wims.next().ok_or_else(|| refused("no part was given".to_owned()))?;
-        Ok(Self { first, others: wims.chain(references).collect() })
+        others.extend(references);
+        Ok(Self { first, others })
     }
 
     /// The part that has the metadata.

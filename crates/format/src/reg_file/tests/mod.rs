@@ -4,6 +4,8 @@ mod oracle;
 mod preferences;
 mod robustness;
 
+use proptest::prelude::*;
+
 use super::{Change, Error, encode, export, parse};
 use crate::regf::{Data, Hive, NewHive, ValueKind};
 
@@ -242,4 +244,25 @@ fn an_export_comes_back() {
     apply(&mut again, "HKEY_LOCAL_MACHINE\\X", &parse(&encode(&text)).unwrap());
     assert_eq!(export(&again, again.root(), "HKEY_LOCAL_MACHINE\\X").unwrap(), text);
     assert_eq!(again.verify().problems, []);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_value_is_exported_and_comes_back(
+        values in proptest::collection::btree_map("[^\\x00]{0,12}", (0..16_u32, proptest::collection::vec(any::<u8>(), 0..60)), 0..8),
+        text in "[^\\x00]{0,40}",
+    ) {
+        let mut hive = empty_hive();
+        let root = hive.root();
+        for (name, (kind, data)) in &values {
+            hive.set_value(root, name, ValueKind(*kind), data, 1).unwrap();
+        }
+        hive.set_data(root, "text", &Data::Text(text), 1).unwrap();
+        let exported = export(&hive, root, "HKEY_USERS\\x").unwrap();
+        let mut again = empty_hive();
+        apply(&mut again, "HKEY_USERS\\x", &parse(&encode(&exported)).unwrap());
+        prop_assert_eq!(export(&again, again.root(), "HKEY_USERS\\x").unwrap(), exported);
+    }
 }

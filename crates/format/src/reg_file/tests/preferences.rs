@@ -39,7 +39,7 @@ fn actions_and_types() {
     for (properties, inner, expected) in cases {
         assert_eq!(one(properties, inner).unwrap(), expected, "{properties}");
     }
-    let path = || KEY.to_owned();
+    let path = || KEY.into();
     assert_eq!(
         one(r#"action="D" default="0" name="v" type="REG_SZ""#, "").unwrap(),
         Change::DeleteValue { path: path(), name: "v".into() }
@@ -85,6 +85,7 @@ fn what_depends_on_the_machine_is_refused() {
     refused(&item(r#"name="v" type="REG_DWORD" value="1""#, r#"<SubProp id="0" value="1" mask="1"/>"#), "single bits");
     refused(&item(r#"name="v" type="REG_DWORD" value="xyz""#, ""), "32 bits");
     refused(&item(r#"name="v" type="REG_BINARY" value="123""#, ""), "pairs");
+    refused(&item(r#"name="v" type="REG_MULTI_SZ" value="a b""#, ""), "one by one");
     refused(&item(r#"name="v" type="REG_LINK" value="""#, ""), "unknown");
     refused(&item(r#"action="X" name="v""#, ""), "unknown");
     refused("<Registry name=\"n\"/>", "without Properties");

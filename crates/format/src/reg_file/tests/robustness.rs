@@ -31,8 +31,11 @@ fn large_and_deep_scripts_are_bounded() {
     assert_eq!(parse(format!("REGEDIT4\n{comment}\n").as_bytes()).unwrap(), []);
     let lines = "[HKLM\\a]\n@=hex:00,\\\n".repeat(50_000);
     assert!(parse(format!("REGEDIT4\n{lines}").as_bytes()).is_err());
+    let repeated = format!("REGEDIT4\n[HKLM\\{}]\n{}", "x".repeat(1 << 20), "@=-\n".repeat(1000));
+    assert!(parse(repeated.as_bytes()).is_err());
     let deep = format!("<RegistrySettings>{}", "<Collection>".repeat(100_000));
     assert!(parse_preferences(deep.as_bytes()).is_err());
-    let closed = format!("<RegistrySettings>{}{}</RegistrySettings>", "<Collection>".repeat(900), "</Collection>".repeat(900));
-    assert_eq!(parse_preferences(closed.as_bytes()).unwrap(), []);
+    let closed = |depth| format!("<RegistrySettings>{}{}</RegistrySettings>", "<Collection>".repeat(depth), "</Collection>".repeat(depth));
+    assert_eq!(parse_preferences(closed(900).as_bytes()).unwrap(), []);
+    let _deeper = parse_preferences(closed(100_000).as_bytes());
 }

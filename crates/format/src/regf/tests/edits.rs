@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::super::{Error, Hive, KeyId, ValueKind};
+use super::super::{Data, Error, Hive, KeyId, ValueKind};
 use super::{assert_sound, descriptor, empty};
 
 #[test]
@@ -44,6 +44,31 @@ fn keys_and_values_of_every_size() {
         }
         assert_eq!(hive.values(key).unwrap().len(), sizes.len());
     }
+}
+
+#[test]
+fn data_by_type_comes_back() {
+    let mut hive = empty(5);
+    let root = hive.root();
+    let texts = |texts: &[&str]| Data::Texts(texts.iter().map(|text| (*text).to_owned()).collect());
+    for data in [
+        Data::Text("C:\\Wïndows 漢".into()),
+        Data::Text(String::new()),
+        Data::ExpandableText("%SystemRoot%".into()),
+        texts(&["a", "bc"]),
+        texts(&[]),
+        Data::Dword(0x8000_0001),
+        Data::Qword(u64::MAX),
+        Data::Binary(vec![0, 0xFF]),
+        Data::Other(ValueKind::LINK, vec![1, 2]),
+    ] {
+        hive.set_data(root, "v", &data, 1).unwrap();
+        assert_eq!(hive.value(root, "V").unwrap().unwrap().decode().unwrap(), data);
+    }
+    // A number of a wrong size is none; text ends at its first null character, or where the data ends.
+    assert_eq!(Data::decode(ValueKind::DWORD, &[1, 2]), Data::Other(ValueKind::DWORD, vec![1, 2]));
+    assert_eq!(Data::decode(ValueKind::SZ, &[0x41, 0, 0, 0, 0x42, 0]), Data::Text("A".into()));
+    assert_eq!(Data::decode(ValueKind::SZ, &[0x41, 0, 0x42, 0, 0x43]), Data::Text("AB".into()));
 }
 
 #[test]

@@ -115,9 +115,9 @@ pub(super) const REAL_HIVES: &[&str] = &[
 #[test]
 fn upper_case_is_one_to_one_and_stable() {
     for unit in 0..=u16::MAX {
-        assert_eq!(super::upcase(super::upcase(unit)), super::upcase(unit), "{unit:#x}");
+        assert_eq!(crate::upcase::upcase(crate::upcase::upcase(unit)), crate::upcase::upcase(unit), "{unit:#x}");
     }
-    let upper: Vec<u16> = "aé\u{ff}ßıµſςДж漢ǆ".encode_utf16().map(super::upcase).collect();
+    let upper: Vec<u16> = "aé\u{ff}ßıµſςДж漢ǆ".encode_utf16().map(crate::upcase::upcase).collect();
     assert_eq!(String::from_utf16(&upper).unwrap(), "AÉ\u{178}ßıµſςДЖ漢Ǆ");
 }
 
@@ -132,6 +132,6 @@ fn oracle_wine_upper_cases_as_we_do() {
         let row = usize::from(table[usize::from(unit >> 8)]);
         let block = usize::from(table[row + usize::from(unit >> 4 & 0xF)]);
         let offset = table[block + usize::from(unit & 0xF)];
-        assert_eq!(super::upcase(unit), unit.wrapping_add(offset), "{unit:#x}");
+        assert_eq!(crate::upcase::upcase(unit), unit.wrapping_add(offset), "{unit:#x}");
     }
 }

@@ -127,3 +127,26 @@ fn circles_end() {
     assert!(hive.walk(hive.root()).last().unwrap().is_err());
     assert!(hive.verify().problems.iter().any(|problem| problem.kind == super::super::ProblemKind::Shared));
 }
+
+#[test]
+fn lists_shared_by_many_keys_end() {
+    let mut hive = empty(5);
+    let root = hive.root();
+    for index in 0..1000 {
+        let key = hive.create_key(root, &format!("k{index}"), 1).unwrap();
+        hive.create_key(key, "child", 1).unwrap();
+    }
+    let keys = hive.subkeys(root).unwrap();
+    let mut file = hive.into_bytes();
+    // Every key gets the root's list: a thousand keys of a thousand keys each, to any depth.
+    let field = |cell: KeyId, at: usize| 4096 + cell.cell() as usize + 4 + at;
+    for key in keys {
+        for at in [20, 28] {
+            let from = field(root, at);
+            file.copy_within(from..from + 4, field(key, at));
+        }
+    }
+    let hive = Hive::from_bytes(file).unwrap();
+    assert!(hive.walk(hive.root()).last().unwrap().is_err());
+    assert!(!hive.verify().problems.is_empty());
+}

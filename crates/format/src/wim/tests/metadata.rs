@@ -86,7 +86,7 @@ fn metadata() -> impl Strategy<Value = Metadata> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
     fn any_tree_comes_back(metadata in metadata()) {
         let bytes = metadata.encode().unwrap();

@@ -63,7 +63,7 @@ impl Captured {
         std::fs::write(tree.join("deep/same.txt"), b"hello\n").unwrap();
         std::os::unix::fs::symlink("small.txt", tree.join("symlink")).unwrap();
         std::os::unix::fs::symlink("deep", tree.join("directory symlink")).unwrap();
-        let text: Vec<u8> = (0..100_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_string().into_bytes()).collect();
+        let text: Vec<u8> = (0..60_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_string().into_bytes()).collect();
         std::fs::write(tree.join("deep/er/compressible"), &text).unwrap();
         std::fs::write(tree.join("deep/er/zeros"), vec![0; 300_000]).unwrap();
         let mut state = 1_u64;
@@ -75,7 +75,7 @@ impl Captured {
                 })
                 .collect()
         };
-        std::fs::write(tree.join("noise"), noise(4_500_000)).unwrap();
+        std::fs::write(tree.join("noise"), noise(300_000)).unwrap();
         let mut mixed = noise(100_000);
         mixed.extend([0; 50]);
         std::fs::write(tree.join("almost noise"), mixed).unwrap();

@@ -52,10 +52,6 @@ fn assert_contains(set: &WimSet, tree: &Path) {
     assert_eq!(files, 68);
 }
 
-const XPRESS_4K: (Option<Compression>, u32) = (Some(Compression::Xpress), 4096);
-const KINDS: [(Option<Compression>, u32); 5] =
-    [(None, 0), XPRESS_4K, (Some(Compression::Xpress), 32768), (Some(Compression::Lzx), 32768), (Some(Compression::Lzms), 131_072)];
-
 #[test]
 fn oracle_wimlib_reads_what_we_write() {
     if !oracles(&["wimlib-imagex"]) {
@@ -64,24 +60,31 @@ fn oracle_wimlib_reads_what_we_write() {
     let captured = Captured::new(&["--compress=LZX:20"]);
     let wim = open(&captured.wim());
     let expected = shown(&captured.wim());
-    for (compression, chunk_size) in KINDS {
-        for (as_trees, integrity, pipable, solid) in
-            [(true, true, false, false), (false, false, false, false), (true, true, true, false), (false, true, false, true)]
-        {
-            if solid && compression.is_none() {
-                continue;
-            }
-            let solid = solid.then_some(Solid { compression: Compression::Lzms, chunk_size: 1 << 20 });
-            let mut options = WriteOptions { chunk_size, integrity, pipable, solid, ..WriteOptions::new(compression, [7; 16]) };
-            options.level = Level::FAST;
-            let bytes = write(&plan_of(&wim, as_trees, options));
-            let path = captured.put(&bytes);
-            let case = format!("{compression:?} {chunk_size} trees {as_trees} pipable {pipable} solid {}", solid.is_some());
-            wimlib(&["verify"], &path);
-            assert_eq!(shown(&path), expected, "{case}");
-            open(&path).verify(&mut |_| ()).unwrap();
-            assert_applies(&path, &captured.tree(), &[]);
-        }
+    let own = |compression, chunk_size| WriteOptions { chunk_size, integrity: true, ..WriteOptions::new(compression, [7; 16]) };
+    let (none, xpress) = (own(None, 0), own(Some(Compression::Xpress), 4096));
+    let (lzx, lzms) = (own(Some(Compression::Lzx), 1 << 15), own(Some(Compression::Lzms), 1 << 17));
+    let solid = Some(Solid { compression: Compression::Lzms, chunk_size: 1 << 20 });
+    let cases = [
+        (true, none.clone()),
+        (true, xpress.clone()),
+        (true, lzx.clone()),
+        (false, lzx.clone()),
+        (true, lzms.clone()),
+        (false, WriteOptions { recompress: true, integrity: false, ..lzx.clone() }),
+        (true, WriteOptions { pipable: true, ..none }),
+        (false, WriteOptions { pipable: true, ..xpress }),
+        (true, WriteOptions { solid, ..lzx }),
+        (false, WriteOptions { solid, ..lzms }),
+    ];
+    for (as_trees, options) in cases {
+        let options = WriteOptions { level: Level::FAST, ..options };
+        let case = format!("trees {as_trees}: {options:?}");
+        let bytes = write(&plan_of(&wim, as_trees, options));
+        let path = captured.put(&bytes);
+        wimlib(&["verify"], &path);
+        assert_eq!(shown(&path), expected, "{case}");
+        open(&path).verify(&mut |_| ()).unwrap();
+        assert_applies(&path, &captured.tree(), &[]);
     }
 }
 
@@ -136,7 +139,7 @@ fn oracle_split_wims_both_ways() {
     }
     let captured = Captured::new(&["--compress=LZX:20"]);
     let folder = captured.folder.path();
-    run(Command::new("wimlib-imagex").arg("split").arg(captured.wim()).arg(folder.join("theirs.swm")).arg("1"));
+    run(Command::new("wimlib-imagex").arg("split").arg(captured.wim()).arg(folder.join("theirs.swm")).arg("0.15"));
     let parts = (1..10).map(|number| folder.join(if number == 1 { "theirs.swm".to_owned() } else { format!("theirs{number}.swm") }));
     let parts: Vec<_> = parts.take_while(|path| path.exists()).map(|path| open(&path)).collect();
     assert!(parts.len() > 2);
@@ -151,12 +154,12 @@ fn oracle_split_wims_both_ways() {
         let file = File::options().read(true).write(true).create_new(true).open(name(number)).unwrap();
         Ok(Box::new(file) as Box<dyn Output>)
     };
-    let parts = split(&plan, 1 << 20, &mut create, &mut |_| ()).unwrap();
+    let parts = split(&plan, 150_000, &mut create, &mut |_| ()).unwrap();
     assert!(parts.len() > 1);
     for part in &parts {
         assert_eq!(part.size, std::fs::metadata(name(part.number)).unwrap().len());
         let ours = open(&name(part.number));
-        assert!(part.size <= 1 << 20 || ours.blobs().len() == 1, "{part:?}");
+        assert!(part.size <= 150_000 || ours.blobs().len() == 1, "{part:?}");
         ours.verify(&mut |_| ()).unwrap();
     }
     let pattern = format!("--ref={}", folder.join("ours*.swm").display());
@@ -248,7 +251,7 @@ fn oracle_wimlib_shows_every_field_as_we_wrote_it() {
         "Reparse Tag         = 0xa0000003",
         "Creation Time       = Wed Apr 17 18:40:00 2019 UTC",
         "Object ID           = 0xabababababababababababababababab",
-        "Security Descriptor = 0x0100008014",
+        "Security Descriptor = 0100008014",
     ] {
         assert!(detailed.contains(expected), "{expected}:\n{detailed}");
     }

@@ -143,6 +143,28 @@ fn solid_resources_are_copied_whole_or_taken_apart() {
     assert!(visited.iter().all(|(id, bytes)| BlobId::of(bytes) == *id));
 }
 
+/// Above the size that is held back, compression that gains nothing is noticed after it has been written.
+#[test]
+fn large_blobs_that_do_not_shrink_are_stored_plain() {
+    let noise: Arc<[u8]> = {
+        let mut state = 5_u64;
+        let next = |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        (0..5_000_000).map(next).collect()
+    };
+    let shrinking: Arc<[u8]> = noise.iter().map(|byte| byte & 0x1f).collect();
+    let options = || WriteOptions::new(Some(Compression::Xpress), [0; 16]);
+    let wim = Wim::open(Arc::new(write(&plan(&[shrinking, Arc::clone(&noise)], options())))).unwrap();
+    wim.verify(&mut |_| ()).unwrap();
+    let layouts: Vec<_> = wim.blobs().iter().map(|blob| blob.resource.layout == Layout::Plain).collect();
+    assert_eq!(layouts, [false, true]);
+    assert!(wim.blobs()[0].resource.stored_size < 4_000_000);
+    // Nothing is left behind the end, although more had been written.
+    write(&plan(&[noise], WriteOptions { pipable: false, ..options() }));
+}
+
 #[test]
 fn a_source_that_changed_is_named() {
     let bytes = bytes_of(100_000, 1);

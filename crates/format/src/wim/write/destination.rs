@@ -26,6 +26,16 @@ pub trait Output: Read + Write + Seek {
     fn truncate(&mut self, length: u64) -> io::Result<()>;
 }
 
+impl Output for File {
+    fn host_file(&self) -> Option<(&File, u64)> {
+        Some((self, 0))
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+}
+
 impl Output for &File {
     fn host_file(&self) -> Option<(&File, u64)> {
         Some((self, 0))
@@ -161,7 +171,9 @@ impl<'a> Destination<'a> {
 
     /// Copies as much as the kernel agrees to, and returns how much that was.
     fn copy_by_kernel(&mut self, source: &dyn ReadAt, offset: u64, length: u64) -> Result<u64, WriteError> {
-        let Some(((input, mut from), (output, origin))) = source.host_range(offset, length).zip(self.output.host_file()) else { return Ok(0) };
+        let Some(((input, mut from), (output, origin))) = source.host_range(offset, length).zip(self.output.host_file()) else {
+            return Ok(0);
+        };
         let start = origin.saturating_add(self.base).saturating_add(self.flushed);
         let mut to = start;
         let mut left = length;

@@ -6,13 +6,15 @@
 //!
 //! Layout: header, blobs, metadata, blob table, XML data, integrity table; of a pipable WIM: header, XML data, metadata,
 //! blobs, blob table, XML data, integrity table, header again. Blobs from other WIMs come first, in order of WIM and place,
-//! so that reading is sequential; then new ones in the order of first reference. Every output byte depends only on the
+//! so that reading is sequential; then new ones in the order of first reference, in a solid resource by extension and name
+//! of the first file. Every output byte depends only on the
 //! plan's inputs, not on the number of threads.
 
 mod destination;
 mod encoder;
 mod plan;
 mod resource_writer;
+mod route;
 mod source;
 mod split;
 mod tables;

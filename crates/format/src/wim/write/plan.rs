@@ -1,19 +1,19 @@
 //! What will be written, and writing it.
 
-use std::collections::HashMap;
 use std::io::Cursor;
 use std::sync::Arc;
 
 use super::destination::{Destination, Output};
 use super::encoder::{Coding, Encoder};
+use super::route::{RawResource, References, is_same_format};
 use super::source::{PlannedBlob, feed};
 use super::tables::{Entry, PIPABLE_PREFIX_SIZE, encode_blob_table, pipable_prefix, solid_prefix};
 use super::{BlobSource, ImageSource, ImageToWrite, Progress, WriteError, WriteOptions};
-use crate::wim::blob_table::{Blob, ENTRY_SIZE};
+use crate::wim::blob_table::ENTRY_SIZE;
 use crate::wim::header::{HEADER_SIZE, Header, MAX_IMAGES, ResourceHeader, VERSION, VERSION_SOLID, header_flags, resource_flags};
 use crate::wim::image_info::encode_xml;
-use crate::wim::resource::{ChunkForm, Layout, Resource};
-use crate::wim::{BlobId, Compression, ImageInfo, Metadata, Wim, integrity};
+use crate::wim::resource::{ChunkForm, Layout};
+use crate::wim::{BlobId, Compression, ImageInfo, Metadata, integrity};
 
 /// A metadata resource, ready to be written.
 struct PlannedMetadata {
@@ -21,14 +21,6 @@ struct PlannedMetadata {
     size: u64,
     stored: Vec<u8>,
     flags: u8,
-}
-
-/// A blob, or a solid resource, that is copied as it is stored.
-pub(super) struct RawResource {
-    wim: Arc<Wim>,
-    pub(super) resource: Resource,
-    /// Name, references, position, size of each blob in it.
-    blobs: Vec<(BlobId, u32, u64, u64)>,
 }
 
 /// Everything about a WIM to be written, decided. See the [module](super).
@@ -47,13 +39,6 @@ pub(super) struct Part {
     pub(super) total: u16,
 }
 
-/// A blob that some image refers to.
-struct Reference {
-    references: u32,
-    image: u32,
-    order: usize,
-}
-
 impl WimPlan {
     /// Plans a WIM of `images`. `resolve` says where each blob's bytes come from.
     ///
@@ -67,7 +52,7 @@ impl WimPlan {
         resolve: &dyn Fn(&BlobId) -> Option<BlobSource>,
     ) -> Result<Self, WriteError> {
         check(&options, images.len())?;
-        let mut references: HashMap<BlobId, Reference> = HashMap::new();
+        let mut references = References::new(options.solid.is_some());
         let mut infos = Vec::with_capacity(images.len());
         let mut metadata = Vec::with_capacity(images.len());
         for (image, ImageToWrite { source, info }) in (1_u32..).zip(images) {
@@ -75,17 +60,11 @@ impl WimPlan {
                 ImageSource::Tree(tree) => tree,
                 ImageSource::Wim { wim, index } => &Box::new(wim.metadata(*index)?),
             };
-            tree.for_each(|entry| {
-                for id in entry.blobs() {
-                    let order = references.len();
-                    let reference = references.entry(id).or_insert(Reference { references: 0, image, order });
-                    reference.references = reference.references.saturating_add(1);
-                }
-            });
+            references.add(tree, image);
             metadata.push(plan_metadata(&source, tree, image, &options)?);
             infos.push(info);
         }
-        let (raw, new) = route(references, &options, resolve)?;
+        let (raw, new) = references.route(&options, resolve)?;
         Ok(Self { options, images: infos, metadata, raw, new })
     }
 
@@ -129,7 +108,7 @@ impl WimPlan {
         let blobs = self.raw.iter().map(|raw| raw.resource.stored_size).chain(self.new.iter().map(|blob| blob.size));
         let entries = self.raw.iter().map(|raw| raw.blobs.len()).fold(self.new.len(), usize::saturating_add);
         let bytes = blobs.chain(self.metadata.iter().map(|metadata| metadata.stored.len() as u64)).fold(0_u64, u64::saturating_add);
-        let tables = (bytes / TABLES).saturating_add((entries as u64).saturating_mul(4 * ENTRY_SIZE as u64));
+        let tables = (bytes / TABLES).saturating_add((entries as u64).saturating_mul((ENTRY_SIZE as u64).saturating_mul(4)));
         bytes.saturating_add(tables).saturating_add(FIXED)
     }
 
@@ -199,18 +178,6 @@ impl WimPlan {
             boot_index: options.boot_index,
             integrity: ResourceHeader::default(),
         }
-    }
-}
-
-impl RawResource {
-    /// Bytes that it takes in a file, with its entries in the blob table.
-    pub(super) fn part_bytes(&self) -> u64 {
-        let entries = if self.is_solid() { self.blobs.len().saturating_add(1) } else { 1 };
-        self.resource.stored_size.saturating_add((entries as u64).saturating_mul(ENTRY_SIZE as u64))
-    }
-
-    fn is_solid(&self) -> bool {
-        matches!(self.resource.layout, Layout::Chunked { form: ChunkForm::Solid, .. })
     }
 }
 
@@ -400,24 +367,6 @@ impl Writer<'_> {
     }
 }
 
-impl RawResource {
-    fn flags(&self) -> u8 {
-        match self.resource.layout {
-            Layout::Plain => 0,
-            Layout::Chunked { form: ChunkForm::Solid, .. } => resource_flags::SOLID,
-            Layout::Chunked { .. } => resource_flags::COMPRESSED,
-        }
-    }
-
-    fn entry(&self, offset: u64) -> Entry {
-        let place = ResourceHeader { stored_size: self.resource.stored_size, flags: self.flags(), offset, size: self.resource.size };
-        match self.blobs.first() {
-            Some((id, references, _, _)) if !self.is_solid() => Entry::Single { id: *id, references: *references, place },
-            _ => Entry::Solid { place, blobs: self.blobs.clone() },
-        }
-    }
-}
-
 /// How blobs that are not solid are compressed.
 fn coding(options: &WriteOptions, compression: Compression) -> Coding {
     let form = if options.pipable { ChunkForm::Pipable } else { ChunkForm::Standard };
@@ -445,25 +394,6 @@ fn check(options: &WriteOptions, images: usize) -> Result<(), WriteError> {
         return refused("the boot index names no image");
     }
     Ok(())
-}
-
-/// True when a resource of `wim` can be copied as it is stored. Of solid resources this holds when all blobs are wanted.
-fn is_same_format(wim: &Wim, resource: &Resource, options: &WriteOptions) -> bool {
-    let header = wim.header();
-    if options.recompress || header.pipable != options.pipable {
-        return false;
-    }
-    match (resource.layout, options.solid) {
-        (Layout::Chunked { compression, chunk_size, form: ChunkForm::Solid }, Some(solid)) => {
-            compression == Some(solid.compression) && chunk_size == solid.chunk_size
-        }
-        (Layout::Chunked { form: ChunkForm::Solid, .. }, None) | (_, Some(_)) => false,
-        (Layout::Chunked { compression, chunk_size, .. }, None) => compression == options.compression && chunk_size == options.chunk_size,
-        // Stored plain in a WIM of the same compression: it did not get smaller.
-        (Layout::Plain, None) => {
-            options.compression.is_none() || (header.compression == options.compression && header.chunk_size == options.chunk_size)
-        }
-    }
 }
 
 /// Encodes, hashes and compresses an image's metadata; or reads them as they are stored.
@@ -504,58 +434,4 @@ fn plan_metadata(source: &ImageSource, tree: &Metadata, image: u32, options: &Wr
         Some(place) => Ok(PlannedMetadata { id, size, stored: output.into_inner(), flags: place.flags }),
         None => Ok(PlannedMetadata { id, size, stored: bytes, flags: 0 }),
     }
-}
-
-/// Decides what is copied raw and what is written anew, and in which order.
-fn route(
-    references: HashMap<BlobId, Reference>,
-    options: &WriteOptions,
-    resolve: &dyn Fn(&BlobId) -> Option<BlobSource>,
-) -> Result<(Vec<RawResource>, Vec<PlannedBlob>), WriteError> {
-    let mut wanted: Vec<(BlobId, Reference)> = references.into_iter().collect();
-    wanted.sort_unstable_by_key(|(_, reference)| reference.order);
-    // Blobs of other WIMs, with the WIM's number by first reference.
-    let mut wims: Vec<Arc<Wim>> = Vec::new();
-    let mut stored: Vec<(usize, Blob, u32)> = Vec::new();
-    let mut new = Vec::new();
-    for (id, reference) in wanted {
-        let unavailable = WriteError::BlobUnavailable { id, image: reference.image };
-        let source = resolve(&id).ok_or(WriteError::BlobUnavailable { id, image: reference.image })?;
-        let size = match &source {
-            BlobSource::Elsewhere => continue,
-            BlobSource::Bytes(bytes) => bytes.len() as u64,
-            BlobSource::Stream { size, .. } => *size,
-            BlobSource::Wim(wim) => {
-                let blob = *wim.blob(&id).ok_or(unavailable)?;
-                let number = wims.iter().position(|known| Arc::ptr_eq(known, wim)).unwrap_or_else(|| {
-                    wims.push(Arc::clone(wim));
-                    wims.len().saturating_sub(1)
-                });
-                stored.push((number, blob, reference.references));
-                continue;
-            }
-        };
-        new.push(PlannedBlob { id, size, references: reference.references, source });
-    }
-    stored.sort_by_key(|(wim, blob, _)| (*wim, blob.resource.offset, blob.offset));
-    let mut raw = Vec::new();
-    let mut decoded = Vec::new();
-    for group in stored.chunk_by(|left, right| left.0 == right.0 && left.1.resource == right.1.resource) {
-        let Some((wim, resource)) = group.first().and_then(|(wim, blob, _)| Some((wims.get(*wim)?, blob.resource))) else { continue };
-        let bytes = group.iter().fold(0_u64, |sum, (_, blob, _)| sum.saturating_add(blob.size));
-        let whole = bytes == resource.size;
-        if whole && is_same_format(wim, &resource, options) {
-            let blobs = group.iter().map(|(_, blob, references)| (blob.id, *references, blob.offset, blob.size)).collect();
-            raw.push(RawResource { wim: Arc::clone(wim), resource, blobs });
-            continue;
-        }
-        decoded.extend(group.iter().map(|(_, blob, references)| PlannedBlob {
-            id: blob.id,
-            size: blob.size,
-            references: *references,
-            source: BlobSource::Wim(Arc::clone(wim)),
-        }));
-    }
-    decoded.append(&mut new);
-    Ok((raw, decoded))
 }

@@ -1,0 +1,162 @@
+//! `plan` and `lock`: look at a recipe without building it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use wimwright_build::library::Library;
+use wimwright_build::recipe::{Input, Lock as RecipeLock, Media, Recipe, fingerprint};
+use wimwright_build::run::Plan as BuildPlan;
+use wimwright_image::medium::Medium;
+
+use super::{Result, library};
+use crate::args::{Global, Lock, Plan, RecipeArguments};
+use crate::ui::error::CommandError;
+use crate::ui::printer::Printer;
+
+/// Reads the recipe with the variables of the command line.
+pub fn read(arguments: &RecipeArguments) -> Result<Recipe> {
+    let mut variables = BTreeMap::new();
+    for setting in &arguments.variables {
+        let (name, value) = setting.split_once('=').ok_or_else(|| CommandError::user(format!("`--set {setting}`: a value is missing")).hinted("write --set NAME=VALUE"))?;
+        variables.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(Recipe::read(&arguments.recipe, &variables)?)
+}
+
+/// The host path of the medium: the command line's, else the recipe's.
+pub fn medium_path(arguments: &RecipeArguments, recipe: &Recipe, library: &Library) -> Result<PathBuf> {
+    let in_library = |name: &str| Ok(library.medium_path(&library.medium(name)?));
+    match (&arguments.media, &recipe.media) {
+        (Some(path), _) if path.exists() => Ok(path.clone()),
+        (Some(path), _) => {
+            let name = path.to_string_lossy();
+            let known = library.media()?.iter().any(|record| record.name == name);
+            if known { in_library(&name) } else { Err(CommandError::user(format!("`{name}` is neither a file or folder nor a medium of the library"))) }
+        }
+        (None, Some(Media::Path(path))) => Ok(path.path.clone()),
+        (None, Some(Media::Library(media))) => in_library(&media.name.value),
+        (None, None) => Err(CommandError::user("the recipe names no medium").hinted("add `media: ./windows.iso` to it, or give --media PATH")),
+    }
+}
+
+/// Where the lock of a recipe lies.
+pub fn lock_path(recipe: &Path) -> PathBuf {
+    recipe.with_file_name("recipe.lock")
+}
+
+/// What the inputs of a recipe are now.
+fn fingerprint_input(input: Input<'_>, library: &Library) -> std::io::Result<wimwright_build::recipe::Fingerprint> {
+    match input {
+        Input::Path(path) => fingerprint(&path.path),
+        Input::Library(name) => {
+            let record = library.medium(&name.value).map_err(std::io::Error::other)?;
+            fingerprint(&library.medium_path(&record))
+        }
+    }
+}
+
+/// Compares a recipe's inputs with its lock, if it has one.
+pub fn verify_lock(arguments: &RecipeArguments, recipe: &Recipe, library: &Library) -> Result {
+    let path = lock_path(&arguments.recipe);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(CommandError::user(format!("cannot read `{}`: {error}", path.display()))),
+    };
+    let lock = RecipeLock::parse(&text)?;
+    lock.verify(recipe, &mut |input| fingerprint_input(input, library))
+        .map_err(|error| CommandError::from(error).hinted("if the change is meant, run `wimwright lock` again"))
+}
+
+/// Pins every input.
+pub fn lock(arguments: &Lock, global: &Global, printer: &Printer) -> Result {
+    let recipe = read(&arguments.recipe)?;
+    let library = library(global)?;
+    let path = lock_path(&arguments.recipe.recipe);
+    if arguments.check {
+        if !path.exists() {
+            return Err(CommandError::user(format!("there is no `{}`", path.display())).hinted("make it with `wimwright lock`"));
+        }
+        verify_lock(&arguments.recipe, &recipe, &library)?;
+        return printer.result(&serde_json::json!({ "lock": path, "holds": true }), || format!("{} holds\n", path.display()));
+    }
+    let lock = RecipeLock::create(&recipe, &mut |input| fingerprint_input(input, &library))?;
+    wimwright_build::write_file(&path, lock.to_text().as_bytes())?;
+    printer.result(&lock, || format!("pinned {} inputs in {}\n", lock.inputs.len(), path.display()))
+}
+
+/// A plan for programs.
+#[derive(Serialize)]
+struct Planned {
+    media: String,
+    images: Vec<PlannedImage>,
+    outputs: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct PlannedImage {
+    index: u32,
+    name: String,
+    dropped: bool,
+    steps: Vec<PlannedStep>,
+}
+
+#[derive(Serialize)]
+struct PlannedStep {
+    kind: String,
+    /// What it will do.
+    description: Vec<String>,
+    /// True when the result is in the cache; unknown behind the first step that is not.
+    cached: Option<bool>,
+    /// Key of the result in the cache; unknown behind the first step that is not cached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+}
+
+/// Shows what would be done.
+pub fn plan(arguments: &Plan, global: &Global, printer: &Printer) -> Result {
+    let recipe = read(&arguments.recipe)?;
+    let library = library(global)?;
+    let media = medium_path(&arguments.recipe, &recipe, &library)?;
+    let plan = BuildPlan::new(&recipe, Medium::open(&media)?)?;
+    let mut images = Vec::new();
+    for image in &plan.images {
+        let known = plan.cached_steps(image, &library)?;
+        let steps = image.steps.iter().enumerate().map(|(number, step)| {
+            let found = known.get(number);
+            PlannedStep {
+                kind: step.kind().name.to_owned(),
+                description: step.describe(),
+                cached: found.map(|(_, cached)| *cached),
+                key: found.map(|(key, _)| key.to_string()),
+            }
+        });
+        images.push(PlannedImage { index: image.index, name: image.name.clone(), dropped: image.dropped, steps: steps.collect() });
+    }
+    let outputs = recipe.outputs.iter().map(|output| output.path().path.display().to_string()).collect();
+    let planned = Planned { media: media.display().to_string(), images, outputs };
+    printer.result(&planned, || render(&planned))
+}
+
+fn render(planned: &Planned) -> String {
+    let mut text = format!("medium {}\n", planned.media);
+    for image in &planned.images {
+        let dropped = if image.dropped { " (dropped)" } else { "" };
+        text.push_str(&format!("\nimage {}: {}{dropped}\n", image.index, image.name));
+        for (number, step) in image.steps.iter().enumerate() {
+            let state = match step.cached {
+                Some(true) => "cached",
+                Some(false) => "to do",
+                None => "to do, after the steps before it",
+            };
+            text.push_str(&format!("  {}. {} ({state})\n", number + 1, step.kind));
+            step.description.iter().for_each(|line| text.push_str(&format!("       {line}\n")));
+        }
+        if image.steps.is_empty() && !image.dropped {
+            text.push_str("  unchanged\n");
+        }
+    }
+    planned.outputs.iter().for_each(|output| text.push_str(&format!("\noutput {output}\n")));
+    text
+}
