@@ -53,7 +53,7 @@ impl AppPackage {
         let options =
             SimpleFileOptions::default().compression_method(CompressionMethod::Stored).last_modified_time(zip::DateTime::default());
         for (path, contents) in parts {
-            zip.start_file(path, options)?;
+            zip.start_file(part_name(&path), options)?;
             zip.write_all(&contents)?;
         }
         Ok(zip.finish()?.into_inner())
@@ -84,11 +84,16 @@ impl AppPackage {
 
 const CONTENT_TYPES: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<Types xmlns=\"http://schemas.openxmlformats.org/package/2006/content-types\"><Default Extension=\"xml\" ContentType=\"application/vnd.ms-appx.manifest+xml\"/><Default Extension=\"exe\" ContentType=\"application/x-msdownload\"/><Default Extension=\"dll\" ContentType=\"application/x-msdownload\"/><Default Extension=\"png\" ContentType=\"image/png\"/><Override PartName=\"/AppxBlockMap.xml\" ContentType=\"application/vnd.ms-appx.blockmap+xml\"/></Types>";
 
+/// The name of a part in the ZIP file (Open Packaging Conventions): spaces are percent-encoded.
+fn part_name(path: &str) -> String {
+    path.replace(' ', "%20")
+}
+
 fn block_map(parts: &[(String, Vec<u8>)]) -> String {
     let mut map = "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"no\"?>\r\n<BlockMap xmlns=\"http://schemas.microsoft.com/appx/2010/blockmap\" HashMethod=\"http://www.w3.org/2001/04/xmlenc#sha256\">".to_owned();
     for (path, contents) in parts {
         // Bytes of the ZIP file's header before the part: 30 and the name.
-        let header = 30 + path.len();
+        let header = 30 + part_name(path).len();
         // Writing to a String cannot fail.
         let _ = write!(map, "<File Name=\"{}\" Size=\"{}\" LfhSize=\"{header}\">", path.replace('/', "\\"), contents.len());
         for block in contents.chunks(BLOCK_SIZE) {

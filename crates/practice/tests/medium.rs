@@ -95,7 +95,9 @@ fn oracle_wimlib_and_7zip_read_the_medium() {
         }
     }
     let info = wimlib(&["info", "2"], &wim("install.wim"));
-    for line in ["Windows 11 Enterprise", "Edition ID:             Enterprise", "Build:                  26100", "Service Pack Build:     1742"] {
+    for line in
+        ["Windows 11 Enterprise", "Edition ID:             Enterprise", "Build:                  26100", "Service Pack Build:     1742"]
+    {
         assert!(info.contains(line), "{line}:\n{info}");
     }
     wimlib(&["extract", "1", "/Windows/System32/Recovery/Winre.wim", "--dest-dir", folder.path().to_str().unwrap()], &wim("install.wim"));

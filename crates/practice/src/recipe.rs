@@ -1,1 +1,0 @@
-//! The demonstration's recipe.
