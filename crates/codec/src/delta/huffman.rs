@@ -1,0 +1,126 @@
+//! Canonical Huffman codes as PA30 has them: codes lean to the left, so the longest codes are the smallest numbers, and
+//! within a length the code grows with the symbol. Codes are at most 16 bits, and complete: every bit string decodes.
+//!
+//! Sources: smilingthax/msdelta-pa30-format (README); MS-PATCH 2.2 (order of the codes).
+
+use super::Error;
+use super::bits::BitReader;
+
+/// The longest code, in bits.
+pub(super) const MAX_LENGTH: u8 = 16;
+
+/// Bits decoded by the first look-up; longer codes take a second one.
+const ROOT_BITS: u32 = 10;
+
+/// An entry of the decoding table: a symbol and the bits it consumes, or (`length` 0xFF) the subtable of a long code.
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    /// The symbol, or the subtable's first entry.
+    value: u16,
+    /// Bits of the whole code; `0xF0 | bits` marks a subtable indexed with that many bits.
+    length: u8,
+}
+
+const SUBTABLE: u8 = 0x80;
+
+/// A decoding table.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Huffman {
+    entries: Vec<Entry>,
+}
+
+impl Huffman {
+    /// Builds the table of the given code lengths, in bits; 0 is a symbol that does not occur. A code without symbols is
+    /// allowed as long as nothing is read with it.
+    pub fn new(lengths: &[u8]) -> Result<Self, Error> {
+        let incomplete = Error::Malformed { what: "Huffman code", why: "its code lengths do not form a complete code" };
+        let mut counts = [0u32; MAX_LENGTH as usize + 1];
+        for &length in lengths {
+            *counts.get_mut(usize::from(length)).ok_or(Error::Malformed { what: "Huffman code", why: "a code of more than 16 bits" })? += 1;
+        }
+        let used: u32 = counts.iter().skip(1).sum();
+        if used == 0 {
+            return Ok(Self::default());
+        }
+        // From the longest codes to the shortest: each length starts where the longer ones, halved, end.
+        let mut next = [0u32; MAX_LENGTH as usize + 1];
+        let mut code = 0u32;
+        for (length, start) in next.iter_mut().enumerate().skip(1).rev() {
+            *start = code;
+            let end = code.wrapping_add(counts.get(length).copied().unwrap_or_default());
+            if end & 1 != 0 {
+                return Err(incomplete);
+            }
+            code = end >> 1;
+        }
+        // A complete code fills the one code of length zero.
+        if code != 1 {
+            return Err(incomplete);
+        }
+        let mut entries = vec![Entry::default(); 1 << ROOT_BITS];
+        // The reach of every long code's subtable: bits beyond the root.
+        let mut codes = Vec::with_capacity(used as usize);
+        for (symbol, &length) in lengths.iter().enumerate().filter(|(_, length)| **length != 0) {
+            let slot = next.get_mut(usize::from(length)).ok_or(Error::Malformed { what: "Huffman code", why: "a code of more than 16 bits" })?;
+            let reversed = slot.reverse_bits() >> (32 - u32::from(length));
+            *slot = slot.wrapping_add(1);
+            codes.push((symbol as u16, length, reversed));
+            if u32::from(length) > ROOT_BITS
+                && let Some(root) = entries.get_mut((reversed & ((1 << ROOT_BITS) - 1)) as usize)
+            {
+                let reach = length.wrapping_sub(ROOT_BITS as u8);
+                root.length = root.length.max(SUBTABLE | reach);
+            }
+        }
+        for root in 0..1usize << ROOT_BITS {
+            let start = entries.len();
+            let Some(entry) = entries.get_mut(root) else { continue };
+            if entry.length & SUBTABLE != 0 {
+                entry.value = start as u16;
+                let size = 1usize << (entry.length & !SUBTABLE);
+                entries.resize(start.wrapping_add(size), Entry::default());
+            }
+        }
+        for (symbol, length, reversed) in codes {
+            let entry = Entry { value: symbol, length };
+            let root = (reversed & ((1 << ROOT_BITS) - 1)) as usize;
+            let (start, bits, code, total) = if u32::from(length) <= ROOT_BITS {
+                (0usize, u32::from(length), reversed, ROOT_BITS)
+            } else {
+                let table = entries.get(root).copied().unwrap_or_default();
+                let reach = u32::from(table.length & !SUBTABLE);
+                (usize::from(table.value), u32::from(length).wrapping_sub(ROOT_BITS), reversed >> ROOT_BITS, reach)
+            };
+            for slot in entries.iter_mut().skip(start).take(1 << total).skip(code as usize).step_by(1 << bits) {
+                *slot = entry;
+            }
+        }
+        Ok(Self { entries })
+    }
+
+    /// Reads a symbol.
+    #[inline(always)]
+    pub fn read(&self, reader: &mut BitReader<'_>) -> Result<u16, Error> {
+        let bits = reader.peek();
+        let mut entry = self.look_up((bits & ((1 << ROOT_BITS) - 1)) as usize)?;
+        if entry.length & SUBTABLE != 0 {
+            let index = (bits >> ROOT_BITS) & (1u64 << (entry.length & !SUBTABLE & 31)).wrapping_sub(1);
+            entry = self.look_up(usize::from(entry.value).wrapping_add(index as usize))?;
+        }
+        reader.skip(u32::from(entry.length))?;
+        Ok(entry.value)
+    }
+
+    #[inline(always)]
+    fn look_up(&self, index: usize) -> Result<Entry, Error> {
+        self.entries.get(index).copied().ok_or(Error::Malformed { what: "Huffman code", why: "a symbol is read with an empty code" })
+    }
+}
+
+/// The lengths of the code that gives `symbols` symbols the same weight: the first ones are one bit shorter where the
+/// count is not a power of two.
+pub(super) fn even_lengths(symbols: usize) -> Vec<u8> {
+    let bits = symbols.next_power_of_two().trailing_zeros() as u8;
+    let short = symbols.next_power_of_two().saturating_sub(symbols);
+    (0..symbols).map(|symbol| if symbol < short { bits.saturating_sub(1) } else { bits }).collect()
+}

@@ -1,0 +1,309 @@
+//! The patch buffer: how the target is put together from the source and from itself.
+//!
+//! The format is a kin of LZX Delta. Source and target are one window: position 0 is the first byte of the (transformed)
+//! source, the target begins where the source ends. Three Huffman codes are in use at a time: 600 main symbols (256
+//! literal bytes, then 43 offset slots of 8 lengths), 256 longer lengths, 16 low nibbles of offsets. A patch may change
+//! its codes at given positions ("blocks").
+//!
+//! A match copies from `position - distance`. Distances come in five kinds: relative to the rift (slots 0 to 2), along the
+//! rift (slot 3: where a rift entry begins, the copy goes on from the new place), one of the last three distances (slots 4
+//! to 6), and plain ones (slots 7 to 42, and up to 70 by an escape).
+//!
+//! Source: smilingthax/msdelta-pa30-format (README, "Patch buffer"); lengths as observed.
+
+use super::Error;
+use super::bits::BitReader;
+use super::huffman::{Huffman, even_lengths};
+use super::rift::{Entry, Rift};
+
+const MAIN_SYMBOLS: usize = 600;
+const LENGTH_SYMBOLS: usize = 256;
+const NIBBLE_SYMBOLS: usize = 16;
+const ALL_SYMBOLS: usize = MAIN_SYMBOLS + LENGTH_SYMBOLS + NIBBLE_SYMBOLS;
+const PRETREE_SYMBOLS: usize = 39;
+
+/// The three codes of a block.
+struct Codes {
+    main: Huffman,
+    lengths: Huffman,
+    nibbles: Huffman,
+}
+
+impl Codes {
+    fn new(lengths: &[u8; ALL_SYMBOLS]) -> Result<Self, Error> {
+        let (main, rest) = lengths.split_at(MAIN_SYMBOLS);
+        let (lengths, nibbles) = rest.split_at(LENGTH_SYMBOLS);
+        Ok(Self { main: Huffman::new(main)?, lengths: Huffman::new(lengths)?, nibbles: Huffman::new(nibbles)? })
+    }
+
+    fn even() -> Result<Self, Error> {
+        Ok(Self {
+            main: Huffman::new(&even_lengths(MAIN_SYMBOLS))?,
+            lengths: Huffman::new(&even_lengths(LENGTH_SYMBOLS))?,
+            nibbles: Huffman::new(&even_lengths(NIBBLE_SYMBOLS))?,
+        })
+    }
+}
+
+/// The blocks of a patch: from each start, in window positions, these code lengths hold. Tables are built on entry.
+struct Blocks {
+    starts: Vec<u64>,
+    lengths: Vec<Box<[u8; ALL_SYMBOLS]>>,
+}
+
+impl Blocks {
+    /// Reads the compression parameters that follow the bit `is default`.
+    fn read(reader: &mut BitReader<'_>) -> Result<Self, Error> {
+        const WHAT: &str = "compression parameters";
+        let count = reader.number()?;
+        // Every block has a start, coded in five bits or more.
+        if count == 0 || count > reader.remaining() / 5 {
+            return Err(Error::Malformed { what: WHAT, why: "no blocks, or more than the bits can hold" });
+        }
+        let mut starts = Vec::with_capacity(count as usize);
+        let mut start = 0u64;
+        for _ in 0..count {
+            start = start.checked_add(reader.number()?).ok_or(Error::Malformed { what: WHAT, why: "a block starts past 64 bits" })?;
+            starts.push(start);
+        }
+        let mut pretree = [0u8; PRETREE_SYMBOLS];
+        for length in &mut pretree {
+            *length = reader.bits(4)? as u8;
+        }
+        let pretree = Huffman::new(&pretree)?;
+        let mut previous = Box::new([0u8; ALL_SYMBOLS]);
+        let mut lengths = Vec::new();
+        for _ in 0..count {
+            previous = Self::read_lengths(reader, &pretree, &previous)?;
+            lengths.push(previous.clone());
+        }
+        Ok(Self { starts, lengths })
+    }
+
+    /// Reads one block's lengths: as they are, as steps from the previous block's, or as runs.
+    fn read_lengths(
+        reader: &mut BitReader<'_>,
+        pretree: &Huffman,
+        previous: &[u8; ALL_SYMBOLS],
+    ) -> Result<Box<[u8; ALL_SYMBOLS]>, Error> {
+        const WHAT: &str = "code lengths of a block";
+        let mut lengths = Box::new([0u8; ALL_SYMBOLS]);
+        let mut index = 0usize;
+        while let Some(&before) = previous.get(index) {
+            let symbol = pretree.read(reader)? as u8;
+            let (run, value) = match symbol {
+                0..=16 => (1, Some(symbol)),
+                17..=19 => (1, Some(before.wrapping_add(symbol.wrapping_sub(16)))),
+                20..=22 => (1, Some(before.wrapping_sub(symbol.wrapping_sub(19)))),
+                _ => {
+                    let class = symbol.wrapping_sub(23);
+                    let run = match class & 7 {
+                        short @ 0..=2 => usize::from(short).wrapping_add(1),
+                        long => {
+                            let bits = u32::from(long).wrapping_sub(1);
+                            1usize << bits | reader.bits(bits)? as usize
+                        }
+                    };
+                    if class >= 8 {
+                        (run, None)
+                    } else {
+                        let last = index.checked_sub(1).and_then(|last| lengths.get(last)).copied();
+                        (run, Some(last.ok_or(Error::Malformed { what: WHAT, why: "a run repeats the length before the first" })?))
+                    }
+                }
+            };
+            let end = index.wrapping_add(run);
+            let (Some(into), Some(from)) = (lengths.get_mut(index..end), previous.get(index..end)) else {
+                return Err(Error::Malformed { what: WHAT, why: "a run reaches past the last symbol" });
+            };
+            match value {
+                Some(value) => into.fill(value),
+                None => into.copy_from_slice(from),
+            }
+            index = end;
+        }
+        Ok(lengths)
+    }
+}
+
+/// A rift read along rising positions.
+struct RiftCursor {
+    entries: Vec<Entry>,
+    /// The entry that holds at the last position asked for, plus one; 0 is the last entry, around the ring.
+    next: usize,
+    /// The offset at the last position asked for.
+    offset: i64,
+}
+
+impl RiftCursor {
+    fn new(rift: Rift) -> Self {
+        let offset = rift.entries.last().map_or(0, |entry| entry.offset());
+        Self { entries: rift.entries, next: 0, offset }
+    }
+
+    /// The offset at `position`, which is not below the last one asked for.
+    #[inline(always)]
+    fn offset(&mut self, position: u64) -> i64 {
+        while let Some(entry) = self.entries.get(self.next)
+            && entry.source <= position as i64
+        {
+            self.offset = entry.offset();
+            self.next = self.next.wrapping_add(1);
+        }
+        self.offset
+    }
+
+    /// The position at which the offset changes next.
+    fn end(&self) -> u64 {
+        self.entries.get(self.next).map_or(u64::MAX, |entry| entry.source as u64)
+    }
+}
+
+/// Decodes `patch` into the `target_size` bytes that follow `source` in the window.
+///
+/// `rift` is what preprocessing says of the window: from positions of the target to those of the source. The caller has
+/// checked `target_size` against its limit.
+pub(super) fn decode(mut window: Vec<u8>, patch: &[u8], target_size: usize, rift: Rift) -> Result<Vec<u8>, Error> {
+    const WHAT: &str = "patch";
+    let source_size = window.len();
+    let end = source_size.checked_add(target_size).ok_or(Error::Malformed { what: WHAT, why: "source and target exceed the address space" })?;
+    if patch.is_empty() && target_size == 0 {
+        return Ok(Vec::new());
+    }
+    let mut reader = BitReader::new(patch)?;
+    let mut entries = Rift::read(&mut reader)?.entries;
+    entries.extend(rift.entries);
+    entries.push(Entry { source: source_size as i64, target: 0 });
+    let mut rift = RiftCursor::new(Rift::new(entries));
+    let blocks = if reader.flag()? { Blocks { starts: Vec::new(), lengths: Vec::new() } } else { Blocks::read(&mut reader)? };
+    let mut codes = match blocks.lengths.first() {
+        Some(lengths) => Codes::new(lengths)?,
+        None => Codes::even()?,
+    };
+    let mut block = 0usize;
+    let mut block_end = blocks.starts.get(1).copied().unwrap_or(u64::MAX);
+    let mut last = [0i64; 3];
+    window.resize(end, 0);
+    let mut position = source_size;
+    while position < end {
+        if position as u64 >= block_end {
+            while let Some(&start) = blocks.starts.get(block.wrapping_add(1))
+                && position as u64 >= start
+            {
+                block = block.wrapping_add(1);
+            }
+            block_end = blocks.starts.get(block.wrapping_add(1)).copied().unwrap_or(u64::MAX);
+            codes = Codes::new(blocks.lengths.get(block).ok_or(Error::Malformed { what: WHAT, why: "a block has no codes" })?)?;
+        }
+        let symbol = codes.main.read(&mut reader)?;
+        if symbol < 256 {
+            if let Some(byte) = window.get_mut(position) {
+                *byte = symbol as u8;
+            }
+            position = position.wrapping_add(1);
+            continue;
+        }
+        let class = u32::from(symbol).wrapping_sub(256);
+        let slot = class >> 3;
+        let offset = rift.offset(position as u64);
+        let distance = match slot {
+            0 => (reader.bits(14)? as i64).wrapping_sub(0x2000).wrapping_sub(offset),
+            1 => outward(reader.bits(16)? as i64, 0x8000, 0x2000).wrapping_sub(offset),
+            2 => outward(reader.bits(18)? as i64, 0x2_0000, 0xA000).wrapping_sub(offset),
+            3 => offset.wrapping_neg(),
+            4..=6 => last.get(slot.wrapping_sub(4) as usize).copied().unwrap_or_default(),
+            _ => plain_distance(slot, &codes.nibbles, &mut reader)?,
+        };
+        if last[0] != distance {
+            let [first, second, _] = last;
+            last[0] = distance;
+            last[1] = first;
+            if second != distance {
+                last[2] = second;
+            }
+        }
+        let length = match class & 7 {
+            0 => match codes.lengths.read(&mut reader)? {
+                0 => long_length(&mut reader)?,
+                length => usize::from(length).wrapping_add(8),
+            },
+            short => short.wrapping_add(1) as usize,
+        };
+        let length = length.min(end.wrapping_sub(position));
+        if slot != 3 {
+            copy(&mut window, position, distance, length)?;
+            position = position.wrapping_add(length);
+            continue;
+        }
+        let copy_end = position.wrapping_add(length);
+        while position < copy_end {
+            let offset = rift.offset(position as u64);
+            let segment_end = rift.end().min(copy_end as u64) as usize;
+            copy(&mut window, position, offset.wrapping_neg(), segment_end.wrapping_sub(position))?;
+            position = segment_end;
+        }
+    }
+    window.drain(..source_size);
+    Ok(window)
+}
+
+/// A number of `2 * half` values, from which the middle ones, `-gap` to `gap`, are left out.
+fn outward(raw: i64, half: i64, gap: i64) -> i64 {
+    let number = raw.wrapping_sub(half);
+    if number < 0 { number.wrapping_sub(gap) } else { number.wrapping_add(gap) }
+}
+
+/// Reads the plain distance of a slot from 7 up.
+fn plain_distance(slot: u32, nibbles: &Huffman, reader: &mut BitReader<'_>) -> Result<i64, Error> {
+    let slot = match slot {
+        7 if !reader.flag()? => reader.bits(2)?.wrapping_add(43),
+        7 if !reader.flag()? => reader.bits(3)?.wrapping_add(47),
+        7 => reader.bits(4)?.wrapping_add(55),
+        slot => u64::from(slot),
+    };
+    if slot <= 10 {
+        return Ok(slot.wrapping_sub(7) as i64);
+    }
+    let class = slot.wrapping_sub(11) as u32;
+    let top = u64::from(class & 1 | 2);
+    let bits = (class >> 1).wrapping_add(1);
+    let distance = if bits < 4 {
+        top << bits | reader.bits(bits)?
+    } else {
+        let high = top << bits.wrapping_sub(4) | reader.bits(bits.wrapping_sub(4))?;
+        high << 4 | u64::from(nibbles.read(reader)?)
+    };
+    Ok(distance as i64)
+}
+
+/// Reads a match length of 264 or more.
+fn long_length(reader: &mut BitReader<'_>) -> Result<usize, Error> {
+    let zeros = (reader.peek() | 1 << 24).trailing_zeros();
+    if zeros > 23 {
+        return Err(Error::Malformed { what: "patch", why: "a match length of more than 32 bits" });
+    }
+    reader.skip(zeros.wrapping_add(1))?;
+    let bits = zeros.wrapping_add(8);
+    let length = 1u64 << bits | reader.bits(bits)?;
+    usize::try_from(length).map(|length| length.saturating_add(8)).map_err(|_| Error::Malformed { what: "patch", why: "a match length of more than the address space" })
+}
+
+/// Copies `length` bytes to `position` from `distance` bytes before it; the two may overlap.
+#[inline(always)]
+fn copy(window: &mut [u8], position: usize, distance: i64, length: usize) -> Result<(), Error> {
+    const OUTSIDE: Error = Error::Malformed { what: "patch", why: "a match begins outside of the window" };
+    let distance = usize::try_from(distance).ok().filter(|&distance| distance != 0 && distance <= position).ok_or(OUTSIDE)?;
+    let from = position.wrapping_sub(distance);
+    let (done, rest) = window.split_at_mut_checked(position).ok_or(OUTSIDE)?;
+    let into = rest.get_mut(..length).ok_or(OUTSIDE)?;
+    if let Some(source) = done.get(from..from.wrapping_add(length)) {
+        into.copy_from_slice(source);
+    } else {
+        // The match reads what it writes: a period of `distance` bytes repeats.
+        let period = done.get(from..).ok_or(OUTSIDE)?;
+        for chunk in into.chunks_mut(distance) {
+            chunk.copy_from_slice(period.get(..chunk.len()).ok_or(OUTSIDE)?);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! The transforms of i386 code: relative jumps and calls whose place or target moved.
+//!
+//! Code is not disassembled: every byte sequence that looks like a near branch into executable memory is taken for one,
+//! unless its bytes were claimed by another transform.
+
+use super::Source;
+use super::image::{put, u32_at};
+
+impl Source<'_> {
+    /// Claims all that is not in an executable section.
+    pub fn mark_non_executable(&mut self) {
+        self.claimed.fill(true);
+        for section in self.image.sections.iter().filter(|section| section.executable) {
+            let range = section.bytes(self.bytes.len());
+            self.claimed.get_mut(range).unwrap_or_default().fill(false);
+        }
+    }
+
+    /// Whether any of `length` bytes at a file offset is claimed.
+    fn is_claimed(&self, offset: usize, length: usize) -> bool {
+        self.claimed.iter().skip(offset).take(length).any(|&claimed| claimed)
+    }
+
+    /// The new displacement of a branch whose next instruction is at `next`, or `None` where it cannot be a branch: its
+    /// target must lie in the image, in bytes that are not claimed.
+    fn branch(&self, next: u32, displacement: u32) -> Option<u32> {
+        let target = next.wrapping_add(displacement);
+        if target == 0 || target >= self.image.size {
+            return None;
+        }
+        let offset = if target < self.image.first_section() {
+            target as usize
+        } else {
+            self.image.section(target)?;
+            self.image.offset(target).unwrap_or(target as usize)
+        };
+        if self.is_claimed(offset, 1) {
+            return None;
+        }
+        Some(self.moved(target).wrapping_sub(self.moved(next)))
+    }
+
+    /// Near calls, E8.
+    pub fn transform_calls(&mut self) {
+        for section in self.image.sections.clone().into_iter().filter(|section| section.executable) {
+            let range = section.bytes(self.bytes.len());
+            let mut offset = range.start;
+            while offset.saturating_add(5) <= range.end {
+                let next = section.rva.wrapping_add(offset.saturating_sub(range.start) as u32).wrapping_add(5);
+                if self.bytes.get(offset) == Some(&0xE8)
+                    && !self.is_claimed(offset, 5)
+                    && let Some(displacement) = u32_at(&self.bytes, offset.saturating_add(1)).and_then(|displacement| self.branch(next, displacement))
+                {
+                    put(&mut self.bytes, offset.saturating_add(1), displacement.to_le_bytes());
+                    offset = offset.saturating_add(5);
+                } else {
+                    offset = offset.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    /// Near jumps: E9, and 0F 80 to 0F 8F. One that fits a byte in the target becomes a short one.
+    pub fn transform_jumps(&mut self) {
+        for section in self.image.sections.clone().into_iter().filter(|section| section.executable) {
+            let range = section.bytes(self.bytes.len());
+            let mut offset = range.start;
+            while offset.saturating_add(5) <= range.end {
+                offset = self.transform_jump(&section, range.start, offset).unwrap_or(offset.saturating_add(1));
+            }
+        }
+    }
+
+    /// Transforms the jump at `offset`; gives the offset that follows it, or `None` where there is no jump.
+    fn transform_jump(&mut self, section: &super::image::Section, start: usize, offset: usize) -> Option<usize> {
+        let at = |index: usize| self.bytes.get(index).copied();
+        let opcode = match at(offset)? {
+            0xE9 => offset,
+            0x0F if at(offset.checked_add(1)?)? & 0xF0 == 0x80 => offset.checked_add(1)?,
+            _ => return None,
+        };
+        let conditional = opcode != offset;
+        let operand = opcode.checked_add(1)?;
+        let displacement = u32_at(&self.bytes, operand)?;
+        if self.is_claimed(opcode, 5) || i8::try_from(displacement as i32).is_ok() {
+            return None;
+        }
+        let next = section.rva.wrapping_add(opcode.saturating_sub(start) as u32).wrapping_add(5);
+        let moved = self.branch(next, displacement)?;
+        match i8::try_from(moved as i32) {
+            Ok(short) if conditional && !self.is_claimed(offset, 1) => {
+                let condition = at(opcode)? & 0x0F | 0x70;
+                put(&mut self.bytes, offset, [condition, short as u8]);
+            }
+            Ok(short) if !conditional => put(&mut self.bytes, opcode, [0xEB, short as u8]),
+            _ => put(&mut self.bytes, operand, moved.to_le_bytes()),
+        }
+        operand.checked_add(4)
+    }
+}
+
+/// Undoes the translation of calls in the target: an operand of E8 in `-position..size` is an absolute one.
+///
+/// This is the filter of LZX, over the whole file. The last ten bytes stay as they are.
+pub(in super::super) fn untranslate_calls(target: &mut [u8]) {
+    let Ok(size) = i32::try_from(target.len()) else { return };
+    let end = target.len().saturating_sub(10);
+    let mut offset = 0usize;
+    while offset < end {
+        if target.get(offset) != Some(&0xE8) {
+            offset = offset.saturating_add(1);
+            continue;
+        }
+        let operand = offset.saturating_add(1);
+        let absolute = u32_at(target, operand).unwrap_or(0) as i32;
+        let position = offset as i32;
+        if absolute >= position.wrapping_neg() && absolute < size {
+            let relative = if absolute >= 0 { absolute.wrapping_sub(position) } else { absolute.wrapping_add(size) };
+            put(target, operand, relative.to_le_bytes());
+        }
+        offset = offset.saturating_add(5);
+    }
+}

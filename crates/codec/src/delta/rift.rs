@@ -1,0 +1,234 @@
+//! Rift tables: piecewise translations of addresses, the way PA30 says what moved where.
+//!
+//! A rift maps the ring of 64-bit integers to itself. Its entries `(source, target)` are sorted by source; every address
+//! from one entry's source up to the next one's is moved by the same `target - source`. Addresses before the first entry
+//! lie, around the ring, behind the last one and move with it. The empty rift moves nothing.
+//!
+//! Sources: smilingthax/msdelta-pa30-format (README), jlevere/msdelta (facts of the wire format and of composition).
+
+use super::Error;
+use super::bits::BitReader;
+use super::huffman::Huffman;
+use std::collections::BTreeMap;
+
+/// Symbols of a [`NumberFormat`]: 126 classes of numbers from zero up, and 126 of those below.
+const CLASSES: usize = 126;
+
+/// One entry: from `source` on, addresses move by `target - source`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub source: i64,
+    pub target: i64,
+}
+
+impl Entry {
+    /// How far the addresses of this entry move.
+    pub fn offset(self) -> i64 {
+        self.target.wrapping_sub(self.source)
+    }
+}
+
+/// A rift table, sorted by source. Of entries with the same source, the last one counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rift {
+    pub entries: Vec<Entry>,
+}
+
+impl Rift {
+    /// A rift of these entries, which need not be sorted.
+    pub fn new(mut entries: Vec<Entry>) -> Self {
+        entries.sort_by_key(|entry| entry.source);
+        Self { entries }
+    }
+
+    /// Reads a rift: one bit says whether there is one, then come two number formats, the count, and for each entry the
+    /// step of its source and the step of its offset.
+    pub fn read(reader: &mut BitReader<'_>) -> Result<Self, Error> {
+        if !reader.flag()? {
+            return Ok(Self::default());
+        }
+        let sources = NumberFormat::read(reader)?;
+        let offsets = NumberFormat::read(reader)?;
+        let count = reader.number()?;
+        // Every entry takes a bit or more.
+        if count > reader.remaining() {
+            return Err(Error::Malformed { what: "rift table", why: "more entries than bits" });
+        }
+        let mut entries = Vec::with_capacity(count as usize);
+        let (mut source, mut offset) = (0i64, 0i64);
+        for _ in 0..count {
+            source = source.wrapping_add(sources.number(reader)?);
+            offset = offset.wrapping_add(offsets.number(reader)?);
+            entries.push(Entry { source, target: source.wrapping_add(offset) });
+        }
+        Ok(Self::new(entries))
+    }
+
+    /// The offset at `address`, and the last address that moves with it.
+    fn segment(&self, address: i64) -> (i64, i64) {
+        let next = self.entries.partition_point(|entry| entry.source <= address);
+        let end = self.entries.get(next).map_or(i64::MAX, |entry| entry.source.wrapping_sub(1));
+        let entry = if next == 0 { self.entries.last() } else { self.entries.get(next.wrapping_sub(1)) };
+        (entry.map_or(0, |entry| entry.offset()), end)
+    }
+
+    /// Where `address` moves to.
+    pub fn map(&self, address: i64) -> i64 {
+        address.wrapping_add(self.segment(address).0)
+    }
+
+    /// The rift that moves by this one, then by `next`.
+    pub fn then(&self, next: &Rift) -> Rift {
+        if self.entries.is_empty() {
+            return next.clone();
+        }
+        if next.entries.is_empty() {
+            return self.clone();
+        }
+        let mut entries = Vec::new();
+        self.each_segment(|start, end, offset| {
+            let mut source = start;
+            loop {
+                let image = source.wrapping_add(offset);
+                let (moved, last) = next.segment(image);
+                entries.push(Entry { source, target: image.wrapping_add(moved) });
+                // Both distances are counted upwards around the ring.
+                let step = last.wrapping_sub(image) as u64;
+                if step >= end.wrapping_sub(source) as u64 {
+                    break;
+                }
+                source = source.wrapping_add(step as i64).wrapping_add(1);
+            }
+        });
+        Rift::new(entries)
+    }
+
+    /// Calls `visit(first, last, offset)` for every segment, from `i64::MIN` up.
+    fn each_segment(&self, mut visit: impl FnMut(i64, i64, i64)) {
+        let (Some(first), Some(last)) = (self.entries.first(), self.entries.last()) else { return };
+        if first.source != i64::MIN {
+            visit(i64::MIN, first.source.wrapping_sub(1), last.offset());
+        }
+        for (index, entry) in self.entries.iter().enumerate() {
+            match self.entries.get(index.wrapping_add(1)) {
+                Some(next) if next.source == entry.source => {}
+                Some(next) => visit(entry.source, next.source.wrapping_sub(1), entry.offset()),
+                None => visit(entry.source, i64::MAX, entry.offset()),
+            }
+        }
+    }
+
+    /// The rift back from targets to sources. Where several sources move to one target the first one counts, in the order
+    /// from zero up and around the ring. Targets that nothing moves to go with the entry before them.
+    pub fn reverse(&self) -> Rift {
+        let mut segments = Vec::with_capacity(self.entries.len().saturating_add(2));
+        self.each_segment(|start, end, offset| {
+            if start < 0 && end >= 0 {
+                segments.push((start, -1, offset));
+                segments.push((0, end, offset));
+            } else {
+                segments.push((start, end, offset));
+            }
+        });
+        let from_zero = segments.partition_point(|segment| segment.0 < 0);
+        segments.rotate_left(from_zero);
+        let mut covered = Coverage::default();
+        let mut entries = Vec::new();
+        for (start, end, offset) in segments {
+            let (low, high) = (start.wrapping_add(offset), end.wrapping_add(offset));
+            let mut claim = |low, high| covered.claim(low, high, |target| entries.push(Entry { source: target, target: target.wrapping_sub(offset) }));
+            if low <= high {
+                claim(low, high);
+            } else {
+                claim(low, i64::MAX);
+                claim(i64::MIN, high);
+            }
+        }
+        Rift::new(entries)
+    }
+}
+
+/// The addresses already claimed: first address to last one, neither touching nor overlapping.
+#[derive(Default)]
+struct Coverage {
+    ranges: BTreeMap<i64, i64>,
+}
+
+impl Coverage {
+    /// Claims `low..=high`; calls `visit` with the first address of every part that was free.
+    fn claim(&mut self, low: i64, high: i64, mut visit: impl FnMut(i64)) {
+        let mut next = low;
+        let (mut first, mut last) = (low, high);
+        // Ranges that begin before `high` and end at `low - 1` or later, in ascending order.
+        let mut touched = Vec::new();
+        for (&start, &end) in self.ranges.range(..=high.saturating_add(1)).rev() {
+            if end < low.saturating_sub(1) {
+                break;
+            }
+            touched.push((start, end));
+        }
+        let mut full = false;
+        for &(start, end) in touched.iter().rev() {
+            if next < start && !full {
+                visit(next);
+            }
+            first = first.min(start);
+            last = last.max(end);
+            match end.checked_add(1) {
+                Some(after) => next = next.max(after),
+                None => full = true,
+            }
+            self.ranges.remove(&start);
+        }
+        if !full && next <= high {
+            visit(next);
+        }
+        self.ranges.insert(first, last);
+    }
+}
+
+/// How the numbers of a rift are coded: a Huffman symbol for the number's class, then its lower bits.
+///
+/// Class `c < 4` is the number `c`; above, the class holds the two highest bits of the number and the count of those that
+/// follow. The upper half of the symbols are the complements of the same classes.
+pub(super) struct NumberFormat {
+    classes: Huffman,
+}
+
+impl NumberFormat {
+    /// Reads the code lengths: so many are explicit for numbers from zero up and for those below, the rest have one
+    /// default length, and from a given point on one bit less.
+    pub fn read(reader: &mut BitReader<'_>) -> Result<Self, Error> {
+        let positive = reader.bits(8)? as usize;
+        let negative = reader.bits(8)? as usize;
+        let defaults = reader.bits(8)? as usize;
+        if positive > CLASSES || negative > CLASSES || defaults > (2 * CLASSES).saturating_sub(positive).saturating_sub(negative) {
+            return Err(Error::Malformed { what: "number format of a rift table", why: "more code lengths than classes" });
+        }
+        let mut lengths = [0u8; 2 * CLASSES];
+        let (up, down) = lengths.split_at_mut(CLASSES);
+        for length in up.iter_mut().take(positive).chain(down.iter_mut().take(negative)) {
+            *length = (reader.bits(4)? as u8).wrapping_add(1);
+        }
+        let default = (reader.bits(4)? as u8).wrapping_add(1);
+        for (index, length) in up.iter_mut().skip(positive).chain(down.iter_mut().skip(negative)).enumerate() {
+            *length = if index < defaults { default } else { default.wrapping_sub(1) };
+        }
+        Ok(Self { classes: Huffman::new(&lengths)? })
+    }
+
+    /// Reads a number.
+    pub fn number(&self, reader: &mut BitReader<'_>) -> Result<i64, Error> {
+        let symbol = usize::from(self.classes.read(reader)?);
+        let (class, complement) = if symbol < CLASSES { (symbol, 0) } else { (symbol.wrapping_sub(CLASSES), -1) };
+        let magnitude = if class < 4 {
+            class as i64
+        } else {
+            let bits = (class as u32 >> 1).wrapping_sub(1);
+            let top = (class as i64 & 1 | 2).wrapping_shl(bits);
+            let low = if bits > 32 { reader.bits(32)? | reader.bits(bits.wrapping_sub(32))? << 32 } else { reader.bits(bits)? };
+            top | low as i64
+        };
+        Ok(magnitude ^ complement)
+    }
+}
