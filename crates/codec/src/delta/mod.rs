@@ -88,6 +88,13 @@ pub fn apply_unverified(base: &[u8], delta: &[u8], limit: u64) -> Result<(Vec<u8
     let (window, rift) = if file_type != 1 && !pre.is_empty() {
         pe::Preprocess::read(pre)?.apply(base, flags)
     } else { (base.to_vec(), Rift::default()) };
+    if let Ok(d) = std::env::var("PROV") {
+        std::fs::write(format!("{d}.t"), &window).unwrap();
+        for (n, f) in [("0", (|i: usize| i as u8) as fn(usize) -> u8), ("1", |i| (i >> 8) as u8), ("2", |i| (i >> 16) as u8), ("a", |_| 0xAA), ("5", |_| 0x55)] {
+            let w: Vec<u8> = (0..window.len()).map(f).collect();
+            std::fs::write(format!("{d}.{n}"), patch::decode(w, patch, target_size as usize, rift.clone())?).unwrap();
+        }
+    }
     let mut out = patch::decode(window, patch, target_size as usize, rift)?;
     if flags & pe::flag::E8 != 0 { pe::untranslate_calls(&mut out); }
     Ok((out, Header { file_type, flags, target_size, hash_algorithm, hash }))

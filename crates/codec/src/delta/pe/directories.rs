@@ -23,6 +23,15 @@ impl Source<'_> {
         self.claim(offset, 4);
     }
 
+    /// Claims a string that ends with zero, and `before` bytes in front of it.
+    fn claim_name(&mut self, rva: u32, before: usize) {
+        if let Some(start) = self.image.offset(rva) {
+            let name = self.bytes.get(start.saturating_add(before)..).unwrap_or_default();
+            let length = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+            self.claim(start, length.saturating_add(before).saturating_add(1));
+        }
+    }
+
     /// File offsets of the import descriptors that are in use.
     fn import_descriptors(&self) -> Vec<usize> {
         let start = self.image.directory(directory::IMPORT).and_then(|(rva, _)| self.image.offset(rva));
@@ -50,6 +59,16 @@ impl Source<'_> {
                 self.bytes.copy_within(lookup..end, address);
             }
         }
+        if let Some((rva, size)) = self.image.directory(directory::BOUND_IMPORT) {
+            let start = if rva < self.image.first_section() { Some(rva as usize) } else { self.image.offset(rva) };
+            if let Some(start) = start {
+                let end = start.saturating_add(size as usize).min(self.bytes.len());
+                self.bytes.get_mut(start..end).unwrap_or_default().fill(0);
+            }
+            if std::env::var("KEEPDIR").is_err() {
+            put(&mut self.bytes, self.image.directories_field.saturating_add(8 * directory::BOUND_IMPORT), [0; 8]);
+            }
+        }
         for section in &self.image.sections {
             if section.name.eq_ignore_ascii_case(b".idata\0\0") {
                 let field = section.header.saturating_add(36);
@@ -66,6 +85,7 @@ impl Source<'_> {
             let bound = field(&self.bytes, 4) != 0;
             self.transform_thunks(field(&self.bytes, 0), false);
             self.transform_thunks(field(&self.bytes, 16), bound);
+            self.claim_name(field(&self.bytes, 12), 0);
             for relative in [12, 0, 16] {
                 self.move_rva(descriptor.saturating_add(relative));
             }
@@ -83,6 +103,7 @@ impl Source<'_> {
             if bound {
                 self.move_address(offset, width);
             } else if !by_ordinal {
+                self.claim_name(thunk as u32, 2);
                 self.move_rva(offset);
             }
             self.claim(offset, width);
