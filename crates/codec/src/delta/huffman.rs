@@ -42,6 +42,11 @@ impl Huffman {
         if used == 0 {
             return Ok(Self::default());
         }
+        // One symbol alone takes a bit, whatever that is: the only code that is allowed to be incomplete.
+        if used == 1 && counts[1] == 1 {
+            let value = lengths.iter().position(|&length| length == 1).unwrap_or_default() as u16;
+            return Ok(Self { entries: vec![Entry { value, length: 1 }; 1 << ROOT_BITS] });
+        }
         // From the longest codes to the shortest: each length starts where the longer ones, halved, end.
         let mut next = [0u32; MAX_LENGTH as usize + 1];
         let mut code = 0u32;
