@@ -1,1 +1,4 @@
 //! From a recipe to serviced media.
+
+pub mod recipe;
+pub mod report;

@@ -7,11 +7,14 @@
 
 pub mod answer_file;
 pub mod appx;
+pub mod file_time;
 pub mod io;
 pub mod iso;
+pub mod media;
 pub mod reg_file;
 pub mod regf;
 pub mod security_descriptor;
 pub mod udf;
 pub mod upcase;
 pub mod wim;
+pub mod xml;

@@ -1,1 +1,328 @@
-//! Registry hives.
+//! Registry hives ("regf" files).
+//!
+//! A hive is a base block of 4096 bytes and then *bins*, each filled with *cells* (see `cell`). Everything is a cell,
+//! named by its offset from the first bin: *key nodes* form a tree, each with a sorted *subkey list* and a list of
+//! *values*; *security cells* are shared and form a ring. Windows maps the file and uses the cells in place, so the
+//! structures must be right to the byte: what [`Hive::verify`] checks.
+//!
+//! [`Hive`] does the same. It keeps the file as one buffer, reads from it, and edits in place with an allocator over the
+//! free cells: whatever an edit does not concern keeps its place and its bytes, known to us or not. The free cells are
+//! looked for, and the hive is checked, at the first edit; opening costs nothing.
+//!
+//! A hive whose sequence numbers differ was not written to its end: [`Hive::recover`] applies the transaction logs.
+//!
+//! Sources: Maxim Suhanov, "Windows registry file format specification" (github.com/msuhanov/regf); what else was
+//! learned from real hives stands in `docs/formats/regf.md`.
+
+mod base_block;
+mod big_data;
+mod bin;
+mod cell;
+mod data;
+mod edit;
+mod field;
+mod key_node;
+mod log;
+mod marvin32;
+mod name;
+mod read;
+mod security;
+mod subkey_list;
+#[cfg(test)]
+mod tests;
+mod value;
+mod verify;
+
+use thiserror::Error as ThisError;
+
+use base_block::{BASE_BLOCK_SIZE, BaseBlock, at, new_base_block, seal};
+use bin::{BIN_TIME, BIN_UNIT, measure};
+use cell::{Cells, MAX_BINS_SIZE, NIL};
+use edit::Editor;
+use field::put;
+use key_node::{FLAG_HIVE_ENTRY, FLAG_NO_DELETE, KeyNode, NewKeyNode};
+
+pub use data::{Data, ValueKind};
+pub use name::{MAX_KEY_NAME, MAX_VALUE_NAME, upcase};
+pub use read::Walk;
+pub use value::Value;
+pub use verify::{MAX_DEPTH, Problem, ProblemKind, Verification};
+
+/// What can go wrong with a hive.
+#[derive(Debug, ThisError)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file does not begin like a hive.
+    #[error("not a registry hive: it begins with {found:02x?} instead of \"regf\"")]
+    NotAHive {
+        /// The first bytes.
+        found: Vec<u8>,
+    },
+    /// A version from before Windows NT 4, or one not known yet.
+    #[error("registry hive version {major}.{minor} is not supported (1.3 to 1.6 are)")]
+    Version {
+        /// Major version.
+        major: u32,
+        /// Minor version.
+        minor: u32,
+    },
+    /// The file is shorter than its base block says.
+    #[error("the hive is cut off: it needs {needed} bytes and has {available}")]
+    Truncated {
+        /// Bytes that it should have.
+        needed: u64,
+        /// Bytes that it has.
+        available: u64,
+    },
+    /// A structure in the hive is damaged.
+    #[error("damaged hive: cell {cell:#x}: {what}")]
+    Damaged {
+        /// The cell's offset from the first bin.
+        cell: u32,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The key tree is deeper than Windows allows, or runs in a circle.
+    #[error("the keys under cell {cell:#x} are deeper than {MAX_DEPTH} levels or run in a circle")]
+    TooDeep {
+        /// The key where the limit was met.
+        cell: u32,
+    },
+    /// The hive was not written to its end and must be recovered from its logs before it is edited.
+    #[error("the hive is dirty (its last write did not end): recover it with its transaction logs before editing it")]
+    Dirty,
+    /// None of the logs belongs to this dirty hive.
+    #[error("the hive is dirty, and none of its {logs} transaction logs can be applied")]
+    NoUsableLog {
+        /// Number of logs given.
+        logs: usize,
+    },
+    /// A log entry with right hashes that cannot be applied.
+    #[error("transaction log entry {sequence} describes pages that it does not hold")]
+    LogPage {
+        /// Its sequence number.
+        sequence: u32,
+    },
+    /// The hive is too damaged to be edited: see [`ProblemKind::blocks_editing`].
+    #[error("the hive cannot be edited safely: {first} ({count} such problems)")]
+    Unsafe {
+        /// The first problem.
+        first: Problem,
+        /// Number of problems that forbid editing.
+        count: usize,
+    },
+    /// A key whose subkeys are not in order cannot take or lose one.
+    #[error("the subkeys of the key in cell {cell:#x} are not in order, so they cannot be changed")]
+    Unsorted {
+        /// The parent key.
+        cell: u32,
+    },
+    /// A name that Windows does not allow.
+    #[error("{name:?} cannot be the name of a key or value: {why}")]
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The parent already has a subkey of that name.
+    #[error("there already is a key {name:?}")]
+    Exists {
+        /// The name.
+        name: String,
+    },
+    /// The root key cannot be deleted or renamed.
+    #[error("the root key of a hive cannot be deleted or renamed")]
+    Root,
+    /// Not a self-relative security descriptor.
+    #[error("the bytes are no self-relative security descriptor")]
+    SecurityDescriptor,
+    /// The hive, or the value, has reached the format's limit.
+    #[error("the hive has no room: its format ends at 2 GiB of bins and about 1 GiB of data in a value")]
+    Full,
+}
+
+/// A key of a hive: the offset of its cell. Valid for the hive that gave it, until the key is deleted or renamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyId(u32);
+
+impl KeyId {
+    /// The offset of the key's cell from the first bin.
+    #[must_use]
+    pub fn cell(self) -> u32 {
+        self.0
+    }
+}
+
+/// What a new hive begins with.
+#[derive(Debug, Clone, Copy)]
+pub struct NewHive<'a> {
+    /// Minor version, 3 to 6. Windows makes 5 for hives of the system, 3 for BCD stores and (to Windows 7) of users.
+    pub minor: u32,
+    /// File name for debugging; only its last 31 UTF-16 units are kept.
+    pub file_name: &'a str,
+    /// Name of the root key, which is never shown. Windows uses "ROOT" or a GUID.
+    pub root_name: &'a str,
+    /// Self-relative security descriptor of the root key.
+    pub security: &'a [u8],
+    /// FILETIME of the hive and its root key.
+    pub last_written: u64,
+}
+
+/// A registry hive in memory.
+#[derive(Clone)]
+pub struct Hive {
+    cells: Cells,
+    root: KeyId,
+    minor: u32,
+    dirty: bool,
+    /// The file is no longer as it was read.
+    modified: bool,
+    /// What editing needs to know; from the first edit on.
+    editor: Option<Box<Editor>>,
+}
+
+impl std::fmt::Debug for Hive {
+    fn fmt(&self, output: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = output.debug_struct("Hive");
+        shown.field("minor", &self.minor).field("bins", &self.cells.size()).field("dirty", &self.dirty);
+        shown.finish_non_exhaustive()
+    }
+}
+
+impl Hive {
+    /// Takes a hive file. Only the base block and the root key are looked at.
+    ///
+    /// A dirty hive can be read (it may lack its last changes, or have half of them) but not edited. Where the base
+    /// block itself is damaged, the size of the bins is measured, as the self-healing of Windows does.
+    ///
+    /// # Errors
+    /// When this is no hive, of an unknown version, cut off, or without a root key.
+    pub fn from_bytes(file: Vec<u8>) -> Result<Self, Error> {
+        let base = BaseBlock::parse(&file)?;
+        if base.major != 1 || !(3..=6).contains(&base.minor) {
+            return Err(Error::Version { major: base.major, minor: base.minor });
+        }
+        let available = file.len() as u64;
+        let bins = file.get(BASE_BLOCK_SIZE..).ok_or(Error::Truncated { needed: BASE_BLOCK_SIZE as u64, available })?;
+        let size = if base.checksum_valid { base.bins_size } else { measure(bins) };
+        if bins.len() < size as usize {
+            return Err(Error::Truncated { needed: (BASE_BLOCK_SIZE as u64).saturating_add(u64::from(size)), available });
+        }
+        if !size.is_multiple_of(BIN_UNIT) || size >= MAX_BINS_SIZE {
+            return Err(Error::Damaged { cell: 0, what: "the base block gives an impossible size of the bins" });
+        }
+        let cells = Cells::new(file, size);
+        KeyNode::read(&cells, base.root_cell)?;
+        Ok(Self { cells, root: KeyId(base.root_cell), minor: base.minor, dirty: base.is_dirty(), modified: false, editor: None })
+    }
+
+    /// Takes a hive file with its transaction logs, LOG1 first. Logs of both generations are understood; logs of a clean
+    /// hive are ignored, as Windows ignores them.
+    ///
+    /// # Errors
+    /// As [`Hive::from_bytes`]; [`Error::NoUsableLog`] when the hive is dirty and no log fits it.
+    pub fn recover(primary: Vec<u8>, logs: &[&[u8]]) -> Result<Self, Error> {
+        let dirty = BaseBlock::parse(&primary)?.is_dirty();
+        let mut hive = Self::from_bytes(log::recover(primary, logs)?)?;
+        hive.modified = dirty;
+        Ok(hive)
+    }
+
+    /// Makes a hive with nothing but a root key (at offset 0x20) and its security descriptor.
+    ///
+    /// # Errors
+    /// When the version, the root's name or the descriptor is not possible.
+    pub fn new(new: &NewHive<'_>) -> Result<Self, Error> {
+        if !(3..=6).contains(&new.minor) {
+            return Err(Error::Version { major: 1, minor: new.minor });
+        }
+        edit::check_key_name(new.root_name)?;
+        security::check_descriptor(new.security)?;
+        let mut cells = Cells::new(new_base_block(new.minor, new.file_name, new.last_written), 0);
+        cells.start_allocating([]);
+        let extra_flags = FLAG_HIVE_ENTRY | FLAG_NO_DELETE;
+        let node =
+            NewKeyNode { name: new.root_name, extra_flags, last_written: new.last_written, parent: NIL, security: NIL, inherit: None };
+        let root = cells.allocate(&node.encode()?, 0)?;
+        let security = security::create(&mut cells, new.security, None)?;
+        cells.put_u32(root, key_node::at::SECURITY, security)?;
+        let fields: [(usize, &[u8]); 2] =
+            [(at::ROOT_CELL, &root.to_le_bytes()), (BASE_BLOCK_SIZE.saturating_add(BIN_TIME), &new.last_written.to_le_bytes())];
+        for (offset, field) in fields {
+            put(cells.file_mut(), offset, field).ok_or(Error::Full)?;
+        }
+        let mut hive = Self { cells, root: KeyId(root), minor: new.minor, dirty: false, modified: false, editor: None };
+        hive.seal();
+        Ok(hive)
+    }
+
+    /// Minor version of the format: 3 to 6.
+    #[must_use]
+    pub fn minor_version(&self) -> u32 {
+        self.minor
+    }
+
+    /// True while the hive's last write did not end and no log has been applied.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// True once the hive differs from the file that it was made from.
+    #[must_use]
+    pub fn is_modified(&self) -> bool {
+        self.modified
+    }
+
+    /// Takes a dirty hive as it stands, without logs: as the self-healing of Windows does when no log is usable. What the
+    /// interrupted write had meant to change may be missing or half done; run [`Hive::verify`] first.
+    pub fn accept_dirty(&mut self) {
+        self.modified |= self.dirty;
+        self.dirty = false;
+    }
+
+    /// Sets the time in the base block. Windows 8.1 and later leave it as the hive was made.
+    pub fn set_timestamp(&mut self, last_written: u64) {
+        // The base block is there from the start.
+        let _written: Option<()> = put(self.cells.file_mut(), at::LAST_WRITTEN, &last_written.to_le_bytes());
+        self.modified = true;
+    }
+
+    /// The hive as a file. An unmodified hive comes out byte for byte as it came in; a modified one has equal sequence
+    /// numbers, one above the old. Whoever writes it must empty its transaction logs (an empty log is a file of 0 bytes)
+    /// so that nobody applies them to it.
+    #[must_use]
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        if self.modified {
+            self.finish();
+        }
+        self.cells.into_file()
+    }
+
+    /// Like [`Hive::into_bytes`], on a copy.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.clone().into_bytes()
+    }
+
+    /// Brings the base block of a modified hive up to date.
+    fn finish(&mut self) {
+        let file = self.cells.file_mut();
+        let numbers = BaseBlock::parse(file).map(|base| base.primary_sequence.max(base.secondary_sequence));
+        let sequence = numbers.unwrap_or_default().wrapping_add(1);
+        for offset in [at::PRIMARY_SEQUENCE, at::SECONDARY_SEQUENCE] {
+            // The base block is there from the start.
+            let _written: Option<()> = put(file, offset, &sequence.to_le_bytes());
+        }
+        self.seal();
+    }
+
+    /// Writes the size of the bins and the checksum.
+    fn seal(&mut self) {
+        let size = self.cells.size();
+        let file = self.cells.file_mut();
+        // The base block is there from the start.
+        let _written: Option<()> = put(file, at::BINS_SIZE, &size.to_le_bytes()).and_then(|()| seal(file));
+    }
+}

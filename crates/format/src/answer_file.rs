@@ -1,1 +1,0 @@
-//! Answer files (unattend.xml): passes, components, checks.

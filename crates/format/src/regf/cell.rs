@@ -1,0 +1,232 @@
+//! Cells: the blocks that everything in a hive is stored in, and their allocator.
+//!
+//! A cell starts with its size as a signed number: negative while allocated. Cells fill a bin without gaps and never
+//! cross its end. An offset names a cell, counted from the first bin. A free cell's neighbours in the same bin are
+//! never free (they are joined), which this allocator keeps true.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use super::Error;
+use super::base_block::BASE_BLOCK_SIZE;
+use super::bin::{BIN_HEADER_SIZE, BIN_UNIT, BinHeader};
+use super::field::{put, u32_at};
+
+/// Offset that points nowhere.
+pub(super) const NIL: u32 = u32::MAX;
+/// Bytes of the size field before a cell's contents.
+pub(super) const CELL_HEADER_SIZE: u32 = 4;
+/// Sizes and offsets of cells are multiples of this.
+pub(super) const CELL_UNIT: u32 = 8;
+/// Hive bins end below this: offsets with the top bit set name the volatile half that only a running Windows has.
+pub(super) const MAX_BINS_SIZE: u32 = 0x8000_0000;
+
+/// A hive file's bytes, seen as cells.
+#[derive(Clone)]
+pub(super) struct Cells {
+    /// Base block, bins, and whatever follows the bins in the file.
+    file: Vec<u8>,
+    /// Bytes of bins.
+    size: u32,
+    /// The free cells; known from the first edit on.
+    free: Option<FreeCells>,
+}
+
+#[derive(Clone, Default)]
+struct FreeCells {
+    /// (size, offset) of each free cell: the first that is large enough is the best fit.
+    by_size: BTreeSet<(u32, u32)>,
+    /// Offset to size.
+    by_offset: BTreeMap<u32, u32>,
+}
+
+impl FreeCells {
+    fn insert(&mut self, offset: u32, size: u32) {
+        self.by_size.insert((size, offset));
+        self.by_offset.insert(offset, size);
+    }
+
+    fn remove(&mut self, offset: u32, size: u32) {
+        self.by_size.remove(&(size, offset));
+        self.by_offset.remove(&offset);
+    }
+}
+
+/// A cell's place: its size field included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub offset: u32,
+    pub size: u32,
+    pub allocated: bool,
+}
+
+impl Cells {
+    /// Takes a file whose first `size` bytes after the base block are bins. The caller has checked that they are there.
+    pub fn new(file: Vec<u8>, size: u32) -> Self {
+        Self { file, size, free: None }
+    }
+
+    pub fn file_mut(&mut self) -> &mut [u8] {
+        &mut self.file
+    }
+
+    pub fn into_file(self) -> Vec<u8> {
+        self.file
+    }
+
+    /// Bytes of bins.
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// The bins.
+    pub fn bins(&self) -> &[u8] {
+        let bins = self.file.get(BASE_BLOCK_SIZE..).unwrap_or_default();
+        bins.get(..self.size as usize).unwrap_or(bins)
+    }
+
+    /// Size and state of the cell at `offset`, bounded by `end`. `None` when it is not a possible cell.
+    pub fn extent(&self, offset: u32, end: u32) -> Option<Extent> {
+        let raw = u32_at(self.bins(), offset as usize)?.cast_signed();
+        let size = raw.unsigned_abs();
+        let fits = size >= CELL_UNIT && size.is_multiple_of(CELL_UNIT) && size <= end.checked_sub(offset)?;
+        fits.then_some(Extent { offset, size, allocated: raw < 0 })
+    }
+
+    /// Where the contents of the allocated cell at `offset` lie in the file.
+    fn contents(&self, offset: u32) -> Result<Range<usize>, Error> {
+        let possible = offset >= BIN_HEADER_SIZE && offset.is_multiple_of(CELL_UNIT);
+        let extent = self.extent(offset, self.size).filter(|extent| possible && extent.allocated);
+        let extent = extent.ok_or(Error::Damaged { cell: offset, what: "no allocated cell lies there" })?;
+        let start = BASE_BLOCK_SIZE.saturating_add(offset as usize);
+        Ok(start.saturating_add(CELL_HEADER_SIZE as usize)..start.saturating_add(extent.size as usize))
+    }
+
+    /// The contents of the allocated cell at `offset`.
+    pub fn cell(&self, offset: u32) -> Result<&[u8], Error> {
+        let range = self.contents(offset)?;
+        self.file.get(range).ok_or(Error::Damaged { cell: offset, what: "the cell reaches past the end of the file" })
+    }
+
+    /// The contents of the allocated cell at `offset`, to be changed.
+    pub fn cell_mut(&mut self, offset: u32) -> Result<&mut [u8], Error> {
+        let range = self.contents(offset)?;
+        self.file.get_mut(range).ok_or(Error::Damaged { cell: offset, what: "the cell reaches past the end of the file" })
+    }
+
+    /// Overwrites `field` bytes `at` bytes into a cell.
+    pub fn put(&mut self, offset: u32, at: usize, field: &[u8]) -> Result<(), Error> {
+        put(self.cell_mut(offset)?, at, field).ok_or(Error::Damaged { cell: offset, what: "the cell is too short for its structure" })
+    }
+
+    /// Overwrites a 32-bit number.
+    pub fn put_u32(&mut self, offset: u32, at: usize, value: u32) -> Result<(), Error> {
+        self.put(offset, at, &value.to_le_bytes())
+    }
+
+    /// Bytes that the contents of the cell at `offset` can have.
+    pub fn capacity(&self, offset: u32) -> Result<usize, Error> {
+        Ok(self.cell(offset)?.len())
+    }
+
+    /// Turns the allocator on, with the free cells that a walk over all bins has found.
+    pub fn start_allocating(&mut self, free: impl IntoIterator<Item = Extent>) {
+        let mut cells = FreeCells::default();
+        for cell in free {
+            cells.insert(cell.offset, cell.size);
+        }
+        self.free = Some(cells);
+    }
+
+    /// Stores `contents` in a new cell with room for at least `capacity` bytes; returns its offset.
+    ///
+    /// The smallest free cell that is large enough is taken, the lowest of equals; what is left of it stays free.
+    pub fn allocate(&mut self, contents: &[u8], capacity: usize) -> Result<u32, Error> {
+        let wanted = contents.len().max(capacity);
+        let size = u32::try_from(wanted).ok().and_then(|wanted| wanted.checked_add(CELL_HEADER_SIZE));
+        let size = size.and_then(|size| size.checked_next_multiple_of(CELL_UNIT)).ok_or(Error::Full)?;
+        let found = self.free_cells().by_size.range((size, 0)..).next().copied();
+        let (found_size, offset) = match found {
+            Some(found) => found,
+            None => self.append_bin(size)?,
+        };
+        self.free_cells().remove(offset, found_size);
+        let rest = found_size.saturating_sub(size);
+        if rest > 0 {
+            self.mark_free(offset.saturating_add(size), rest);
+        }
+        self.put_raw(offset, &size.cast_signed().wrapping_neg().to_le_bytes());
+        let cell = self.cell_mut(offset)?;
+        let (now, padding) = cell.split_at_mut_checked(contents.len()).ok_or(Error::Full)?;
+        now.copy_from_slice(contents);
+        padding.fill(0);
+        Ok(offset)
+    }
+
+    /// Frees the cell at `offset`, joins it with free neighbours, and clears its contents.
+    pub fn release(&mut self, offset: u32) -> Result<(), Error> {
+        let contents = self.cell_mut(offset)?;
+        contents.fill(0);
+        let mut start = offset;
+        let mut size = u32::try_from(contents.len()).unwrap_or_default().saturating_add(CELL_HEADER_SIZE);
+        self.put_raw(offset, &[0; 4]);
+        let before = self.free_cells().by_offset.range(..offset).next_back().map(|(start, size)| (*start, *size));
+        if let Some((before, before_size)) = before.filter(|(start, size)| start.saturating_add(*size) == offset) {
+            self.free_cells().remove(before, before_size);
+            start = before;
+            size = size.saturating_add(before_size);
+        }
+        let next = start.saturating_add(size);
+        if let Some(next_size) = self.free_cells().by_offset.get(&next).copied() {
+            self.free_cells().remove(next, next_size);
+            self.put_raw(next, &[0; 4]);
+            size = size.saturating_add(next_size);
+        }
+        self.mark_free(start, size);
+        Ok(())
+    }
+
+    /// Makes the contents of a cell at least `capacity` bytes long, moving it where needed; returns where it is now.
+    pub fn grow(&mut self, offset: u32, capacity: usize) -> Result<u32, Error> {
+        if self.capacity(offset)? >= capacity {
+            return Ok(offset);
+        }
+        let contents = self.cell(offset)?.to_vec();
+        let moved = self.allocate(&contents, capacity)?;
+        self.release(offset)?;
+        Ok(moved)
+    }
+
+    fn free_cells(&mut self) -> &mut FreeCells {
+        self.free.get_or_insert_default()
+    }
+
+    fn mark_free(&mut self, offset: u32, size: u32) {
+        self.put_raw(offset, &size.to_le_bytes());
+        self.free_cells().insert(offset, size);
+    }
+
+    /// Writes at a bin offset that the allocator knows to be inside the bins.
+    fn put_raw(&mut self, offset: u32, field: &[u8]) {
+        let _inside: Option<()> = put(&mut self.file, BASE_BLOCK_SIZE.saturating_add(offset as usize), field);
+    }
+
+    /// Adds a bin with one free cell of at least `size` bytes; returns its (size, offset).
+    fn append_bin(&mut self, size: u32) -> Result<(u32, u32), Error> {
+        let offset = self.size;
+        let bin_size = size.checked_add(BIN_HEADER_SIZE).and_then(|size| size.checked_next_multiple_of(BIN_UNIT)).ok_or(Error::Full)?;
+        let end = offset.checked_add(bin_size).filter(|end| *end < MAX_BINS_SIZE).ok_or(Error::Full)?;
+        let file_start = BASE_BLOCK_SIZE.saturating_add(offset as usize);
+        let file_end = BASE_BLOCK_SIZE.saturating_add(end as usize);
+        if self.file.len() < file_end {
+            self.file.resize(file_end, 0);
+        }
+        let bin = self.file.get_mut(file_start..file_end).unwrap_or_default();
+        bin.fill(0);
+        BinHeader { offset, size: bin_size }.write(bin).ok_or(Error::Full)?;
+        self.size = end;
+        let (cell, cell_size) = (offset.saturating_add(BIN_HEADER_SIZE), bin_size.saturating_sub(BIN_HEADER_SIZE));
+        self.mark_free(cell, cell_size);
+        Ok((cell_size, cell))
+    }
+}

@@ -1,0 +1,252 @@
+//! Edits against a simple model.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::super::{Error, Hive, KeyId, ValueKind};
+use super::{assert_sound, descriptor, empty};
+
+#[test]
+fn a_new_hive_is_sound_and_opens_again() {
+    for minor in 3..=6 {
+        let hive = empty(minor);
+        assert_sound(&hive);
+        let file = hive.to_bytes();
+        assert_eq!(file.len(), 8192);
+        let again = Hive::from_bytes(file.clone()).unwrap();
+        assert!(!again.is_dirty());
+        assert_eq!(again.root().cell(), 0x20);
+        assert_eq!(again.name(again.root()).unwrap(), "ROOT");
+        assert_eq!(again.into_bytes(), file);
+    }
+}
+
+#[test]
+fn keys_and_values_of_every_size() {
+    for minor in [3, 5] {
+        let mut hive = empty(minor);
+        let key = hive.create_path(r"Software\Ünïcode\日本", 9).unwrap();
+        let sizes = [0, 1, 4, 5, 100, 16_344, 16_345, 40_000, 200_000];
+        for size in sizes {
+            let data: Vec<u8> = (0..size).map(|index| index as u8).collect();
+            hive.set_value(key, &format!("v{size}"), ValueKind::BINARY, &data, 10).unwrap();
+        }
+        assert_sound(&hive);
+        let hive = Hive::from_bytes(hive.into_bytes()).unwrap();
+        let key = hive.open(r"SOFTWARE\üNÏCODE\日本").unwrap().unwrap();
+        assert_eq!(hive.last_written(key).unwrap(), 10);
+        assert_eq!(hive.path(key).unwrap(), r"Software\Ünïcode\日本");
+        for size in sizes {
+            let value = hive.value(key, &format!("V{size}")).unwrap().unwrap();
+            let data: Vec<u8> = (0..size).map(|index| index as u8).collect();
+            assert_eq!(&*value.data().unwrap(), &data[..]);
+        }
+        assert_eq!(hive.values(key).unwrap().len(), sizes.len());
+    }
+}
+
+#[test]
+fn lists_split_and_shrink_again() {
+    for minor in [3, 5] {
+        let mut hive = empty(minor);
+        let root = hive.root();
+        let empty_size = hive.verify().free_bytes;
+        let name = |index: u32| format!("key {:x}", index.wrapping_mul(2_654_435_761));
+        for index in 0..5000 {
+            hive.create_key(root, &name(index), 1).unwrap();
+        }
+        assert_sound(&hive);
+        let names: Vec<String> = hive.subkeys(root).unwrap().into_iter().map(|key| hive.name(key).unwrap()).collect();
+        assert_eq!(names.len(), 5000);
+        for index in 0..5000 {
+            let key = hive.subkey(root, &name(index)).unwrap().unwrap();
+            hive.delete_key(key, 2).unwrap();
+            if index == 2500 {
+                assert_sound(&hive);
+            }
+        }
+        assert_sound(&hive);
+        assert!(hive.subkeys(root).unwrap().is_empty());
+        assert!(hive.verify().free_bytes > empty_size);
+    }
+}
+
+#[test]
+fn security_cells_are_shared_and_freed() {
+    let mut hive = empty(5);
+    let (a, b) = (hive.create_path("a", 1).unwrap(), hive.create_path(r"a\b", 1).unwrap());
+    let other = descriptor(&[1; 8]);
+    hive.set_security(a, &other).unwrap();
+    hive.set_security(b, &other).unwrap();
+    assert_sound(&hive);
+    assert_eq!(hive.security(a).unwrap(), other);
+    let child = hive.create_key(a, "inherits", 1).unwrap();
+    assert_eq!(hive.security(child).unwrap(), other);
+    hive.set_security(a, &descriptor(&[])).unwrap();
+    hive.set_security(b, &descriptor(&[])).unwrap();
+    assert_sound(&hive);
+    hive.delete_key(child, 1).unwrap();
+    assert_sound(&hive);
+    assert!(matches!(hive.set_security(a, b"no descriptor"), Err(Error::SecurityDescriptor)));
+}
+
+#[test]
+fn impossible_edits_are_refused() {
+    let mut hive = empty(5);
+    let root = hive.root();
+    assert!(matches!(hive.delete_key(root, 1), Err(Error::Root)));
+    assert!(matches!(hive.create_key(root, "", 1), Err(Error::Name { .. })));
+    assert!(matches!(hive.create_key(root, r"a\b", 1), Err(Error::Name { .. })));
+    assert!(matches!(hive.create_key(root, &"x".repeat(256), 1), Err(Error::Name { .. })));
+    assert!(matches!(hive.set_value(root, &"x".repeat(16_384), ValueKind::SZ, b"", 1), Err(Error::Name { .. })));
+    let a = hive.create_key(root, "a", 1).unwrap();
+    hive.create_key(root, "b", 1).unwrap();
+    assert!(matches!(hive.rename_key(a, "B", 1), Err(Error::Exists { .. })));
+    assert_sound(&hive);
+}
+
+/// What a key is in the model. Names are in upper case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct ModelKey {
+    class: Option<String>,
+    security: Vec<u8>,
+    values: BTreeMap<String, (u32, Vec<u8>)>,
+    keys: BTreeMap<String, ModelKey>,
+}
+
+impl ModelKey {
+    fn at(&mut self, path: &[u8]) -> Option<&mut Self> {
+        path.iter().try_fold(self, |key, part| key.keys.get_mut(&name(*part).to_uppercase()))
+    }
+}
+
+/// The model of what the hive holds.
+fn model_of(hive: &Hive, key: KeyId) -> ModelKey {
+    let upper = |text: String| text.to_uppercase();
+    ModelKey {
+        class: hive.class(key).unwrap(),
+        security: hive.security(key).unwrap().to_vec(),
+        values: hive
+            .values(key)
+            .unwrap()
+            .into_iter()
+            .map(|value| (upper(value.name()), (value.kind().0, value.data().unwrap().into_owned())))
+            .collect(),
+        keys: hive.subkeys(key).unwrap().into_iter().map(|child| (upper(hive.name(child).unwrap()), model_of(hive, child))).collect(),
+    }
+}
+
+/// A name for a number: some compressed, some not, some of them equal but for case.
+fn name(number: u8) -> String {
+    let stem = ["Alpha", "ALPHA", "beta", "Ünï", "ünÏ", "漢字", "a", ""][usize::from(number % 8)];
+    format!("{stem}{}", "x".repeat(usize::from(number / 8) + 1))
+}
+
+#[derive(Debug, Clone)]
+enum Edit {
+    Create(Vec<u8>, u8),
+    Delete(Vec<u8>),
+    Rename(Vec<u8>, u8),
+    SetValue(Vec<u8>, u8, u32, usize),
+    DeleteValue(Vec<u8>, u8),
+    SetClass(Vec<u8>, Option<String>),
+    SetSecurity(Vec<u8>, u8),
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let path = || proptest::collection::vec(0..12_u8, 0..4);
+    let size = prop_oneof![4 => 0..40_usize, 1 => 0..600_usize, 1 => 16_000..40_000_usize];
+    prop_oneof![
+        6 => (path(), 0..24_u8).prop_map(|(path, name)| Edit::Create(path, name)),
+        2 => path().prop_map(Edit::Delete),
+        1 => (path(), 0..24_u8).prop_map(|(path, name)| Edit::Rename(path, name)),
+        6 => (path(), 0..24_u8, 0..12_u32, size).prop_map(|(path, name, kind, size)| Edit::SetValue(path, name, kind, size)),
+        2 => (path(), 0..24_u8).prop_map(|(path, name)| Edit::DeleteValue(path, name)),
+        1 => (path(), proptest::option::of("[a-z漢]{1,20}")).prop_map(|(path, class)| Edit::SetClass(path, class)),
+        1 => (path(), 0..3_u8).prop_map(|(path, kind)| Edit::SetSecurity(path, kind)),
+    ]
+}
+
+/// Applies an edit to both.
+fn apply(hive: &mut Hive, model: &mut ModelKey, edit: &Edit) {
+    let (Edit::Create(path, _)
+    | Edit::Delete(path)
+    | Edit::Rename(path, _)
+    | Edit::SetValue(path, ..)
+    | Edit::DeleteValue(path, _)
+    | Edit::SetClass(path, _)
+    | Edit::SetSecurity(path, _)) = edit;
+    let text: Vec<String> = path.iter().map(|part| name(*part)).collect();
+    let key = hive.open(&text.join("\\")).unwrap();
+    let there = model.at(path);
+    assert_eq!(key.is_some(), there.is_some());
+    let (Some(key), Some(there)) = (key, there) else { return };
+    match edit {
+        Edit::Create(_, child) => {
+            hive.create_key(key, &name(*child), 5).unwrap();
+            let security = there.security.clone();
+            there.keys.entry(name(*child).to_uppercase()).or_insert_with(|| ModelKey { security, ..ModelKey::default() });
+        }
+        Edit::Delete(path) => {
+            let deleted = hive.delete_key(key, 6);
+            match path.split_last() {
+                Some((last, parent)) => {
+                    deleted.unwrap();
+                    model.at(parent).unwrap().keys.remove(&name(*last).to_uppercase()).unwrap();
+                }
+                None => assert!(matches!(deleted, Err(Error::Root))),
+            }
+        }
+        Edit::Rename(path, new) => {
+            let renamed = hive.rename_key(key, &name(*new), 7);
+            let Some((last, parent)) = path.split_last() else {
+                return assert!(matches!(renamed, Err(Error::Root)));
+            };
+            let siblings = &mut model.at(parent).unwrap().keys;
+            let (old, new) = (name(*last).to_uppercase(), name(*new).to_uppercase());
+            if old != new && siblings.contains_key(&new) {
+                return assert!(matches!(renamed, Err(Error::Exists { .. })));
+            }
+            renamed.unwrap();
+            let moved = siblings.remove(&old).unwrap();
+            siblings.insert(new, moved);
+        }
+        Edit::SetValue(_, value, kind, size) => {
+            let data: Vec<u8> = (0..*size).map(|index| (index % 251) as u8 ^ value).collect();
+            hive.set_value(key, &name(*value), ValueKind(*kind), &data, 8).unwrap();
+            there.values.insert(name(*value).to_uppercase(), (*kind, data));
+        }
+        Edit::DeleteValue(_, value) => {
+            let deleted = hive.delete_value(key, &name(*value), 9).unwrap();
+            assert_eq!(deleted, there.values.remove(&name(*value).to_uppercase()).is_some());
+        }
+        Edit::SetClass(_, class) => {
+            hive.set_class(key, class.as_deref(), 10).unwrap();
+            there.class.clone_from(class);
+        }
+        Edit::SetSecurity(_, kind) => {
+            let security = descriptor(&vec![*kind; usize::from(*kind) * 4]);
+            hive.set_security(key, &security).unwrap();
+            there.security = security;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn random_edits_agree_with_the_model(minor in 3..=6_u32, edits in proptest::collection::vec(edit(), 1..120)) {
+        let mut hive = empty(minor);
+        let mut model = model_of(&hive, hive.root());
+        for edit in &edits {
+            apply(&mut hive, &mut model, edit);
+        }
+        assert_sound(&hive);
+        prop_assert_eq!(&model_of(&hive, hive.root()), &model);
+        let again = Hive::from_bytes(hive.into_bytes()).unwrap();
+        assert_sound(&again);
+        prop_assert_eq!(&model_of(&again, again.root()), &model);
+    }
+}

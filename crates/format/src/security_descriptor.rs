@@ -1,1 +1,0 @@
-//! Windows security descriptors: the self-relative binary form and SDDL.
