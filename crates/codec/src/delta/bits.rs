@@ -5,7 +5,7 @@
 use super::Error;
 
 /// Reads one bit stream. Every nested buffer of a delta is such a stream of its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct BitReader<'a> {
     data: &'a [u8],
     /// Index of the next bit; bit 0 is the lowest bit of the first byte.

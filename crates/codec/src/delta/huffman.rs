@@ -66,7 +66,8 @@ impl Huffman {
         // The reach of every long code's subtable: bits beyond the root.
         let mut codes = Vec::with_capacity(used as usize);
         for (symbol, &length) in lengths.iter().enumerate().filter(|(_, length)| **length != 0) {
-            let slot = next.get_mut(usize::from(length)).ok_or(Error::Malformed { what: "Huffman code", why: "a code of more than 16 bits" })?;
+            let slot =
+                next.get_mut(usize::from(length)).ok_or(Error::Malformed { what: "Huffman code", why: "a code of more than 16 bits" })?;
             let reversed = slot.reverse_bits() >> (32 - u32::from(length));
             *slot = slot.wrapping_add(1);
             codes.push((symbol as u16, length, reversed));

@@ -81,11 +81,7 @@ impl Blocks {
     }
 
     /// Reads one block's lengths: as they are, as steps from the previous block's, or as runs.
-    fn read_lengths(
-        reader: &mut BitReader<'_>,
-        pretree: &Huffman,
-        previous: &[u8; ALL_SYMBOLS],
-    ) -> Result<Box<[u8; ALL_SYMBOLS]>, Error> {
+    fn read_lengths(reader: &mut BitReader<'_>, pretree: &Huffman, previous: &[u8; ALL_SYMBOLS]) -> Result<Box<[u8; ALL_SYMBOLS]>, Error> {
         const WHAT: &str = "code lengths of a block";
         let mut lengths = Box::new([0u8; ALL_SYMBOLS]);
         let mut index = 0usize;
@@ -166,7 +162,8 @@ impl RiftCursor {
 pub(super) fn decode(mut window: Vec<u8>, patch: &[u8], target_size: usize, rift: Rift) -> Result<Vec<u8>, Error> {
     const WHAT: &str = "patch";
     let source_size = window.len();
-    let end = source_size.checked_add(target_size).ok_or(Error::Malformed { what: WHAT, why: "source and target exceed the address space" })?;
+    let end =
+        source_size.checked_add(target_size).ok_or(Error::Malformed { what: WHAT, why: "source and target exceed the address space" })?;
     if patch.is_empty() && target_size == 0 {
         return Ok(Vec::new());
     }
@@ -285,7 +282,9 @@ fn long_length(reader: &mut BitReader<'_>) -> Result<usize, Error> {
     reader.skip(zeros.wrapping_add(1))?;
     let bits = zeros.wrapping_add(8);
     let length = 1u64 << bits | reader.bits(bits)?;
-    usize::try_from(length).map(|length| length.saturating_add(8)).map_err(|_| Error::Malformed { what: "patch", why: "a match length of more than the address space" })
+    usize::try_from(length)
+        .map(|length| length.saturating_add(8))
+        .map_err(|_| Error::Malformed { what: "patch", why: "a match length of more than the address space" })
 }
 
 /// Copies `length` bytes to `position` from `distance` bytes before it; the two may overlap.

@@ -14,6 +14,10 @@ use std::collections::BTreeMap;
 /// Symbols of a [`NumberFormat`]: 126 classes of numbers from zero up, and 126 of those below.
 const CLASSES: usize = 126;
 
+/// Entries that a rift may have: a composition of two hostile ones would have the product of theirs. Rifts of real deltas
+/// have some thousands.
+const MAX_ENTRIES: usize = 1 << 22;
+
 /// One entry: from `source` on, addresses move by `target - source`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -51,8 +55,8 @@ impl Rift {
         let offsets = NumberFormat::read(reader)?;
         let count = reader.number()?;
         // Every entry takes a bit or more.
-        if count > reader.remaining() {
-            return Err(Error::Malformed { what: "rift table", why: "more entries than bits" });
+        if count > reader.remaining().min(MAX_ENTRIES as u64) {
+            return Err(Error::Malformed { what: "rift table", why: "more entries than bits, or than four million" });
         }
         let mut entries = Vec::with_capacity(count as usize);
         let (mut source, mut offset) = (0i64, 0i64);
@@ -78,12 +82,12 @@ impl Rift {
     }
 
     /// The rift that moves by this one, then by `next`.
-    pub fn then(&self, next: &Rift) -> Rift {
+    pub fn then(&self, next: &Rift) -> Result<Rift, Error> {
         if self.entries.is_empty() {
-            return next.clone();
+            return Ok(next.clone());
         }
         if next.entries.is_empty() {
-            return self.clone();
+            return Ok(self.clone());
         }
         let mut entries = Vec::new();
         self.each_segment(|start, end, offset| {
@@ -94,13 +98,16 @@ impl Rift {
                 entries.push(Entry { source, target: image.wrapping_add(moved) });
                 // Both distances are counted upwards around the ring.
                 let step = last.wrapping_sub(image) as u64;
-                if step >= end.wrapping_sub(source) as u64 {
+                if step >= end.wrapping_sub(source) as u64 || entries.len() > MAX_ENTRIES {
                     break;
                 }
                 source = source.wrapping_add(step as i64).wrapping_add(1);
             }
         });
-        Rift::new(entries)
+        if entries.len() > MAX_ENTRIES {
+            return Err(Error::Malformed { what: "rift table", why: "composed rifts have more than four million entries" });
+        }
+        Ok(Rift::new(entries))
     }
 
     /// Calls `visit(first, last, offset)` for every segment, from `i64::MIN` up.
@@ -136,7 +143,8 @@ impl Rift {
         let mut entries = Vec::new();
         for (start, end, offset) in segments {
             let (low, high) = (start.wrapping_add(offset), end.wrapping_add(offset));
-            let mut claim = |low, high| covered.claim(low, high, |target| entries.push(Entry { source: target, target: target.wrapping_sub(offset) }));
+            let mut claim =
+                |low, high| covered.claim(low, high, |target| entries.push(Entry { source: target, target: target.wrapping_sub(offset) }));
             if low <= high {
                 claim(low, high);
             } else {

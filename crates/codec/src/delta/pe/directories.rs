@@ -28,7 +28,9 @@ impl Source<'_> {
         if let Some(start) = self.image.offset(rva) {
             let name = self.bytes.get(start.saturating_add(before)..).unwrap_or_default();
             let length = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
-            self.claim(start, length.saturating_add(before).saturating_add(1));
+            if self.spend(length) {
+                self.claim(start, length.saturating_add(before).saturating_add(1));
+            }
         }
     }
 
@@ -36,12 +38,13 @@ impl Source<'_> {
     fn import_descriptors(&self) -> Vec<usize> {
         let start = self.image.directory(directory::IMPORT).and_then(|(rva, _)| self.image.offset(rva));
         let descriptors = start.into_iter().flat_map(|start| (start..).step_by(20)).take(MAX_IMPORT_DESCRIPTORS);
-        let used = |offset: &usize| [0, 12, 16].iter().any(|field| u32_at(&self.bytes, offset.saturating_add(*field)).is_some_and(|rva| rva != 0));
+        let used =
+            |offset: &usize| [0, 12, 16].iter().any(|field| u32_at(&self.bytes, offset.saturating_add(*field)).is_some_and(|rva| rva != 0));
         descriptors.take_while(used).collect()
     }
 
     /// Undoes binding: clears the time stamps and forwarder chains of bound descriptors, copies their import lookup table
-    /// over the import address table, and marks `.idata` as readable and writable.
+    /// over the import address table, clears the bound import directory, and marks `.idata` as readable and writable.
     pub fn unbind(&mut self) {
         let width = if self.image.wide { 8 } else { 4 };
         for descriptor in self.import_descriptors() {
@@ -53,21 +56,22 @@ impl Source<'_> {
             let (lookup, address) = (field(&self.bytes, 0), field(&self.bytes, 16));
             let (Some(lookup), Some(address)) = (self.image.offset(lookup), self.image.offset(address)) else { continue };
             let thunks = self.bytes.get(lookup..).unwrap_or_default().chunks_exact(width);
-            let length = thunks.take_while(|thunk| thunk.iter().any(|&byte| byte != 0)).count().saturating_mul(width);
+            let thunks = thunks.take(self.work);
+            let length = thunks.take_while(|thunk| thunk.iter().any(|&byte| byte != 0)).count();
+            if !self.spend(length) {
+                return;
+            }
+            let length = length.saturating_mul(width);
             let length = length.min(self.bytes.len().saturating_sub(address));
             if let Some(end) = lookup.checked_add(length).filter(|_| length != 0) {
                 self.bytes.copy_within(lookup..end, address);
             }
         }
         if let Some((rva, size)) = self.image.directory(directory::BOUND_IMPORT) {
-            let start = if rva < self.image.first_section() { Some(rva as usize) } else { self.image.offset(rva) };
-            if let Some(start) = start {
-                let end = start.saturating_add(size as usize).min(self.bytes.len());
-                self.bytes.get_mut(start..end).unwrap_or_default().fill(0);
+            if let Some(start) = self.image.offset_or_header(rva) {
+                self.bytes.iter_mut().skip(start).take(size as usize).for_each(|byte| *byte = 0);
             }
-            if std::env::var("KEEPDIR").is_err() {
-            put(&mut self.bytes, self.image.directories_field.saturating_add(8 * directory::BOUND_IMPORT), [0; 8]);
-            }
+            put(&mut self.bytes, self.image.directory_field(directory::BOUND_IMPORT), [0; 8]);
         }
         for section in &self.image.sections {
             if section.name.eq_ignore_ascii_case(b".idata\0\0") {
@@ -98,7 +102,7 @@ impl Source<'_> {
         let width = if self.image.wide { 8 } else { 4 };
         for offset in (start..self.bytes.len()).step_by(width) {
             let thunk = if self.image.wide { u64_at(&self.bytes, offset) } else { u32_at(&self.bytes, offset).map(u64::from) };
-            let Some(thunk) = thunk.filter(|&thunk| thunk != 0) else { break };
+            let Some(thunk) = thunk.filter(|&thunk| thunk != 0 && self.spend(1)) else { break };
             let by_ordinal = thunk >> (width.saturating_mul(8).saturating_sub(1)) != 0;
             if bound {
                 self.move_address(offset, width);
@@ -146,6 +150,9 @@ impl Source<'_> {
             for entry in (entries..).step_by(8).take(count) {
                 let (Some(name), Some(data)) = (u32_at(&self.bytes, entry), u32_at(&self.bytes, entry.saturating_add(4))) else { break };
                 let place = start.saturating_add((data & !HIGH_BIT) as usize);
+                if !self.spend(1) {
+                    return;
+                }
                 if data & HIGH_BIT != 0 {
                     if place > entry {
                         pending.push(place);

@@ -94,7 +94,7 @@ pub(super) struct Image {
     /// File offset of `OptionalHeader.CheckSum`.
     pub check_sum_field: usize,
     /// File offset of the first data directory.
-    pub directories_field: usize,
+    directories_field: usize,
     /// RVA and size of each data directory.
     directories: [(u32, u32); 16],
 }
@@ -157,6 +157,11 @@ impl Image {
         self.directories.get(index).copied().filter(|&(rva, _)| rva != 0)
     }
 
+    /// File offset of a data directory's entry: RVA and size.
+    pub fn directory_field(&self, index: usize) -> usize {
+        self.directories_field.saturating_add(index.saturating_mul(8))
+    }
+
     /// The section that holds an RVA.
     pub fn section(&self, rva: u32) -> Option<&Section> {
         self.sections.iter().find(|section| section.holds(rva))
@@ -166,6 +171,11 @@ impl Image {
     pub fn offset(&self, rva: u32) -> Option<usize> {
         let section = self.section(rva).filter(|section| section.raw_size != 0)?;
         Some((section.raw as usize).saturating_add(rva.wrapping_sub(section.rva) as usize))
+    }
+
+    /// File offset of an RVA, which may also lie in the headers.
+    pub fn offset_or_header(&self, rva: u32) -> Option<usize> {
+        if rva < self.first_section() { Some(rva as usize) } else { self.offset(rva) }
     }
 
     /// RVA of the lowest section; below it lie the headers, at the same offsets in file and memory.

@@ -37,11 +37,15 @@ pub(super) mod flag {
     pub const UNBIND: u64 = 0x2000;
 }
 
+/// How much of a base the transforms look at, in multiples of its size: in a real image tables do not overlap, in a hostile
+/// one thousands of them may name the same bytes.
+const WORK_PER_BYTE: usize = 16;
+
 /// The preprocess buffer of a delta between images.
 pub(super) struct Preprocess {
     /// Image base of the target.
     base: u64,
-    /// Checksum of the target.
+    /// Checksum of the target; 0 in all known deltas, whose patches state it.
     check_sum: u32,
     /// Time stamp of the target.
     time_stamp: u32,
@@ -70,31 +74,32 @@ impl Preprocess {
         Ok(Self { base, check_sum, time_stamp, target_offsets, moves })
     }
 
-    /// Transforms a source image; gives it with the rift from window positions of the target to those of the source.
-    pub fn apply(&self, source: &[u8], flags: u64) -> (Vec<u8>, Rift) {
-        let Some(image) = Image::read(source) else {
-            // What is no image is not transformed; all that is left of the rifts is their entries.
-            let mut entries = self.target_offsets.entries.clone();
-            entries.extend_from_slice(&self.moves.entries);
-            return (source.to_vec(), Rift::new(entries));
+    /// Transforms a base image; gives it with the rift from window positions of the target to those of the base.
+    pub fn apply(&self, base: &[u8], flags: u64) -> Result<(Vec<u8>, Rift), Error> {
+        let Some(image) = Image::read(base) else {
+            return Err(Error::Malformed { what: "base", why: "the delta is one between PE images, and this is none" });
         };
-        let rift = self.window_rift(&image, source.len());
-        let mut transformed = Source { bytes: source.to_vec(), claimed: vec![false; source.len()], image, preprocess: self };
-        transformed.transform(flags);
-        (transformed.bytes, rift)
+        let rift = self.window_rift(&image, base.len())?;
+        let work = base.len().saturating_mul(WORK_PER_BYTE);
+        let mut source = Source { bytes: base.to_vec(), claimed: vec![false; base.len()], work, image, preprocess: self };
+        source.transform(flags);
+        if source.work == 0 {
+            return Err(Error::Malformed { what: "base", why: "its tables name the same bytes over and over" });
+        }
+        Ok((source.bytes, rift))
     }
 
     /// The rift from window positions of the target to those of the source.
-    fn window_rift(&self, image: &Image, source_size: usize) -> Rift {
+    fn window_rift(&self, image: &Image, source_size: usize) -> Result<Rift, Error> {
         let mut rvas = vec![Entry { source: 0, target: 0 }];
         let mapped = image.sections.iter().filter(|section| section.rva != 0 && section.raw != 0);
         rvas.extend(mapped.map(|section| Entry { source: section.raw.into(), target: section.rva.into() }));
-        let to_target = Rift::new(rvas).then(&self.moves).then(&self.target_offsets);
+        let to_target = Rift::new(rvas).then(&self.moves)?.then(&self.target_offsets)?;
         let mut entries = to_target.reverse().entries;
         for entry in &mut entries {
             entry.source = entry.source.wrapping_add(source_size as i64);
         }
-        Rift::new(entries)
+        Ok(Rift::new(entries))
     }
 }
 
@@ -103,6 +108,8 @@ struct Source<'a> {
     bytes: Vec<u8>,
     /// For each byte whether a transform of data has claimed it; those of code then leave it.
     claimed: Vec<bool>,
+    /// How many more steps the transforms may take.
+    work: usize,
     image: Image,
     preprocess: &'a Preprocess,
 }
@@ -110,7 +117,7 @@ struct Source<'a> {
 impl Source<'_> {
     /// Makes all transforms that `flags` name, in their order.
     fn transform(&mut self, flags: u64) {
-        put(&mut self.bytes, self.image.check_sum_field, [0; 4]);
+        put(&mut self.bytes, self.image.check_sum_field, self.preprocess.check_sum.to_le_bytes());
         if flags & flag::UNBIND != 0 {
             self.unbind();
         }
@@ -139,6 +146,12 @@ impl Source<'_> {
         } else {
             put(&mut self.bytes, self.image.base_field, (base as u32).to_le_bytes());
         }
+    }
+
+    /// Counts `steps`; false where there have been too many, and the transform is to stop.
+    fn spend(&mut self, steps: usize) -> bool {
+        self.work = self.work.saturating_sub(steps);
+        self.work > 0
     }
 
     /// Claims `length` bytes at a file offset.

@@ -21,6 +21,9 @@ impl Source<'_> {
             let (Some(begin), Some(end)) = (u32_at(&self.bytes, record), u32_at(&self.bytes, record.saturating_add(4))) else { break };
             let Some(start) = self.image.offset(begin).filter(|_| begin != 0 && begin < end) else { continue };
             let length = (end.wrapping_sub(begin) as usize).min(self.bytes.len().saturating_sub(start));
+            if !self.spend(length) {
+                return;
+            }
             let mut done = 0usize;
             while done < length {
                 let offset = start.saturating_add(done);
@@ -46,7 +49,7 @@ impl Source<'_> {
         let inside = table..=table.saturating_add(size as usize);
         for record in self.runtime_functions() {
             let unwind = u32_at(&self.bytes, record.saturating_add(8)).unwrap_or(0);
-            let place = if unwind < self.image.first_section() { Some(unwind as usize) } else { self.image.offset(unwind) };
+            let place = self.image.offset_or_header(unwind);
             if let Some(place) = place.filter(|place| unwind != 0 && !inside.contains(place))
                 && let Some(&[flags, _, codes, _]) = self.bytes.get(place..).and_then(<[u8]>::first_chunk)
                 && flags & 0x38 != 0
@@ -245,7 +248,9 @@ fn one_byte_opcode(opcode: u8) -> (Operand, Immediate) {
         0xE8 | 0xE9 => (O::Near, I::None),
         0xF6 => (O::ModRm, I::TestByte),
         0xF7 => (O::ModRm, I::TestOperand),
-        0x40..=0x4F | 0x60..=0x62 | 0x64..=0x67 | 0x82 | 0x9A | 0x9E | 0x9F | 0xC4 | 0xC5 | 0xCE | 0xD4..=0xD6 | 0xEA => (O::Unknown, I::None),
+        0x40..=0x4F | 0x60..=0x62 | 0x64..=0x67 | 0x82 | 0x9A | 0x9E | 0x9F | 0xC4 | 0xC5 | 0xCE | 0xD4..=0xD6 | 0xEA => {
+            (O::Unknown, I::None)
+        }
         _ => (O::None, I::None),
     }
 }

@@ -4,7 +4,7 @@
 //! unless its bytes were claimed by another transform.
 
 use super::Source;
-use super::image::{put, u32_at};
+use super::image::{Image, MACHINE_I386, Section, directory, put, u32_at};
 
 impl Source<'_> {
     /// Claims all that is not in an executable section.
@@ -49,7 +49,8 @@ impl Source<'_> {
                 let next = section.rva.wrapping_add(offset.saturating_sub(range.start) as u32).wrapping_add(5);
                 if self.bytes.get(offset) == Some(&0xE8)
                     && !self.is_claimed(offset, 5)
-                    && let Some(displacement) = u32_at(&self.bytes, offset.saturating_add(1)).and_then(|displacement| self.branch(next, displacement))
+                    && let Some(displacement) =
+                        u32_at(&self.bytes, offset.saturating_add(1)).and_then(|displacement| self.branch(next, displacement))
                 {
                     put(&mut self.bytes, offset.saturating_add(1), displacement.to_le_bytes());
                     offset = offset.saturating_add(5);
@@ -72,7 +73,7 @@ impl Source<'_> {
     }
 
     /// Transforms the jump at `offset`; gives the offset that follows it, or `None` where there is no jump.
-    fn transform_jump(&mut self, section: &super::image::Section, start: usize, offset: usize) -> Option<usize> {
+    fn transform_jump(&mut self, section: &Section, start: usize, offset: usize) -> Option<usize> {
         let at = |index: usize| self.bytes.get(index).copied();
         let opcode = match at(offset)? {
             0xE9 => offset,
@@ -101,8 +102,12 @@ impl Source<'_> {
 
 /// Undoes the translation of calls in the target: an operand of E8 in `-position..size` is an absolute one.
 ///
-/// This is the filter of LZX, over the whole file. The last ten bytes stay as they are.
+/// This is the filter of LZX, over the whole file. The last ten bytes stay as they are, and so does what is no i386 image,
+/// or one of nothing but managed code.
 pub(in super::super) fn untranslate_calls(target: &mut [u8]) {
+    if !is_native_i386(target) {
+        return;
+    }
     let Ok(size) = i32::try_from(target.len()) else { return };
     let end = target.len().saturating_sub(10);
     let mut offset = 0usize;
@@ -120,4 +125,12 @@ pub(in super::super) fn untranslate_calls(target: &mut [u8]) {
         }
         offset = offset.saturating_add(5);
     }
+}
+
+/// Whether these are the bytes of an i386 image that is not managed code alone (`COMIMAGE_FLAGS_ILONLY`).
+fn is_native_i386(bytes: &[u8]) -> bool {
+    let Some(image) = Image::read(bytes).filter(|image| image.machine == MACHINE_I386 && !image.wide) else { return false };
+    let clr = image.directory(directory::CLR).and_then(|(rva, _)| image.offset(rva));
+    let flags = clr.and_then(|clr| u32_at(bytes, clr.checked_add(16)?));
+    flags.is_none_or(|flags| flags & 1 == 0)
 }
