@@ -9,6 +9,8 @@ use super::bits::BitReader;
 /// The longest code, in bits.
 pub(super) const MAX_LENGTH: u8 = 16;
 
+const TOO_LONG: Error = Error::Malformed { what: "Huffman code", why: "a code of more than 16 bits" };
+
 /// Bits decoded by the first look-up; longer codes take a second one.
 const ROOT_BITS: u32 = 10;
 
@@ -17,10 +19,11 @@ const ROOT_BITS: u32 = 10;
 struct Entry {
     /// The symbol, or the subtable's first entry.
     value: u16,
-    /// Bits of the whole code; `0xF0 | bits` marks a subtable indexed with that many bits.
+    /// Bits of the whole code, or [`SUBTABLE`] and the bits that index the subtable.
     length: u8,
 }
 
+/// Marks an entry of the first table that leads to a subtable.
 const SUBTABLE: u8 = 0x80;
 
 /// A decoding table.
@@ -36,7 +39,8 @@ impl Huffman {
         let incomplete = Error::Malformed { what: "Huffman code", why: "its code lengths do not form a complete code" };
         let mut counts = [0u32; MAX_LENGTH as usize + 1];
         for &length in lengths {
-            *counts.get_mut(usize::from(length)).ok_or(Error::Malformed { what: "Huffman code", why: "a code of more than 16 bits" })? += 1;
+            let count = counts.get_mut(usize::from(length)).ok_or(TOO_LONG)?;
+            *count = count.wrapping_add(1);
         }
         let used: u32 = counts.iter().skip(1).sum();
         if used == 0 {
@@ -66,9 +70,8 @@ impl Huffman {
         // The reach of every long code's subtable: bits beyond the root.
         let mut codes = Vec::with_capacity(used as usize);
         for (symbol, &length) in lengths.iter().enumerate().filter(|(_, length)| **length != 0) {
-            let slot =
-                next.get_mut(usize::from(length)).ok_or(Error::Malformed { what: "Huffman code", why: "a code of more than 16 bits" })?;
-            let reversed = slot.reverse_bits() >> (32 - u32::from(length));
+            let slot = next.get_mut(usize::from(length)).ok_or(TOO_LONG)?;
+            let reversed = slot.reverse_bits() >> 32u32.wrapping_sub(length.into());
             *slot = slot.wrapping_add(1);
             codes.push((symbol as u16, length, reversed));
             if u32::from(length) > ROOT_BITS

@@ -22,6 +22,9 @@ const NIBBLE_SYMBOLS: usize = 16;
 const ALL_SYMBOLS: usize = MAIN_SYMBOLS + LENGTH_SYMBOLS + NIBBLE_SYMBOLS;
 const PRETREE_SYMBOLS: usize = 39;
 
+/// Blocks that a patch may have, which hold 872 code lengths each. Real ones have some tens of KiB of the target in a block.
+const MAX_BLOCKS: u64 = 1 << 16;
+
 /// The three codes of a block.
 struct Codes {
     main: Huffman,
@@ -48,7 +51,7 @@ impl Codes {
 /// The blocks of a patch: from each start, in window positions, these code lengths hold. Tables are built on entry.
 struct Blocks {
     starts: Vec<u64>,
-    lengths: Vec<Box<[u8; ALL_SYMBOLS]>>,
+    lengths: Vec<[u8; ALL_SYMBOLS]>,
 }
 
 impl Blocks {
@@ -56,11 +59,10 @@ impl Blocks {
     fn read(reader: &mut BitReader<'_>) -> Result<Self, Error> {
         const WHAT: &str = "compression parameters";
         let count = reader.number()?;
-        // Every block has a start, coded in five bits or more.
-        if count == 0 || count > reader.remaining() / 5 {
-            return Err(Error::Malformed { what: WHAT, why: "no blocks, or more than the bits can hold" });
+        if count == 0 || count > MAX_BLOCKS {
+            return Err(Error::Malformed { what: WHAT, why: "no blocks, or more than 65536" });
         }
-        let mut starts = Vec::with_capacity(count as usize);
+        let mut starts = Vec::new();
         let mut start = 0u64;
         for _ in 0..count {
             start = start.checked_add(reader.number()?).ok_or(Error::Malformed { what: WHAT, why: "a block starts past 64 bits" })?;
@@ -71,19 +73,19 @@ impl Blocks {
             *length = reader.bits(4)? as u8;
         }
         let pretree = Huffman::new(&pretree)?;
-        let mut previous = Box::new([0u8; ALL_SYMBOLS]);
+        let mut previous = [0u8; ALL_SYMBOLS];
         let mut lengths = Vec::new();
         for _ in 0..count {
             previous = Self::read_lengths(reader, &pretree, &previous)?;
-            lengths.push(previous.clone());
+            lengths.push(previous);
         }
         Ok(Self { starts, lengths })
     }
 
     /// Reads one block's lengths: as they are, as steps from the previous block's, or as runs.
-    fn read_lengths(reader: &mut BitReader<'_>, pretree: &Huffman, previous: &[u8; ALL_SYMBOLS]) -> Result<Box<[u8; ALL_SYMBOLS]>, Error> {
+    fn read_lengths(reader: &mut BitReader<'_>, pretree: &Huffman, previous: &[u8; ALL_SYMBOLS]) -> Result<[u8; ALL_SYMBOLS], Error> {
         const WHAT: &str = "code lengths of a block";
-        let mut lengths = Box::new([0u8; ALL_SYMBOLS]);
+        let mut lengths = [0u8; ALL_SYMBOLS];
         let mut index = 0usize;
         while let Some(&before) = previous.get(index) {
             let symbol = pretree.read(reader)? as u8;
@@ -253,10 +255,13 @@ fn outward(raw: i64, half: i64, gap: i64) -> i64 {
 /// Reads the plain distance of a slot from 7 up.
 fn plain_distance(slot: u32, nibbles: &Huffman, reader: &mut BitReader<'_>) -> Result<i64, Error> {
     let slot = match slot {
-        7 if !reader.flag()? => reader.bits(2)?.wrapping_add(43),
-        7 if !reader.flag()? => reader.bits(3)?.wrapping_add(47),
-        7 => reader.bits(4)?.wrapping_add(55),
-        slot => u64::from(slot),
+        7 => match (reader.flag()?, reader.peek() & 1) {
+            (false, _) => reader.bits(2)?.wrapping_add(43),
+            // The second bit is the lowest one that is read here.
+            (true, 0) => (reader.bits(4)? >> 1).wrapping_add(47),
+            (true, _) => (reader.bits(5)? >> 1).wrapping_add(55),
+        },
+        slot => slot.into(),
     };
     if slot <= 10 {
         return Ok(slot.wrapping_sub(7) as i64);

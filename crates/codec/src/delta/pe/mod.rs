@@ -114,7 +114,10 @@ struct Source<'a> {
     preprocess: &'a Preprocess,
 }
 
-impl Source<'_> {
+/// A transform: its flag, whether it is one for the image's machine, what it does.
+type Transform<'a> = (u64, bool, fn(&mut Source<'a>));
+
+impl<'a> Source<'a> {
     /// Makes all transforms that `flags` name, in their order.
     fn transform(&mut self, flags: u64) {
         put(&mut self.bytes, self.image.check_sum_field, self.preprocess.check_sum.to_le_bytes());
@@ -124,7 +127,7 @@ impl Source<'_> {
         put(&mut self.bytes, self.image.time_stamp_field, self.preprocess.time_stamp.to_le_bytes());
         let i386 = self.image.machine == image::MACHINE_I386;
         let amd64 = self.image.machine == image::MACHINE_AMD64;
-        let transforms: [(u64, bool, fn(&mut Self)); 9] = [
+        let transforms: [Transform<'a>; 9] = [
             (flag::MARK, i386, Self::mark_non_executable),
             (flag::IMPORTS, true, Self::transform_imports),
             (flag::EXPORTS, true, Self::transform_exports),
