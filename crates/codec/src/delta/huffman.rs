@@ -11,7 +11,7 @@ pub(super) const MAX_LENGTH: u8 = 16;
 
 const TOO_LONG: Error = Error::Malformed { what: "Huffman code", why: "a code of more than 16 bits" };
 
-/// Bits decoded by the first look-up; longer codes take a second one.
+/// Bits decoded by the first look-up, at most; longer codes take a second one.
 const ROOT_BITS: u32 = 10;
 
 /// An entry of the decoding table: a symbol and the bits it consumes, or (`length` 0xFF) the subtable of a long code.
@@ -29,7 +29,15 @@ const SUBTABLE: u8 = 0x80;
 /// A decoding table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Huffman {
+    /// The first table, which is indexed with `root_bits` bits, and behind it the subtables.
     entries: Vec<Entry>,
+    root_bits: u32,
+    root_mask: u32,
+}
+
+/// The lowest `bits` bits.
+fn mask(bits: u32) -> u32 {
+    (1u32 << bits).wrapping_sub(1)
 }
 
 impl Huffman {
@@ -49,7 +57,7 @@ impl Huffman {
         // One symbol alone takes a bit, whatever that is: the only code that is allowed to be incomplete.
         if used == 1 && counts[1] == 1 {
             let value = lengths.iter().position(|&length| length == 1).unwrap_or_default() as u16;
-            return Ok(Self { entries: vec![Entry { value, length: 1 }; 1 << ROOT_BITS] });
+            return Ok(Self { root_mask: 0, root_bits: 0, entries: vec![Entry { value, length: 1 }] });
         }
         // From the longest codes to the shortest: each length starts where the longer ones, halved, end.
         let mut next = [0u32; MAX_LENGTH as usize + 1];
@@ -66,54 +74,66 @@ impl Huffman {
         if code != 1 {
             return Err(incomplete);
         }
-        let mut entries = vec![Entry::default(); 1 << ROOT_BITS];
-        // The reach of every long code's subtable: bits beyond the root.
+        let longest = counts.iter().rposition(|&count| count != 0).unwrap_or(0) as u32;
+        let root_bits = longest.min(ROOT_BITS);
+        let mut table = Self { root_mask: mask(root_bits), root_bits, entries: vec![Entry::default(); 1 << root_bits] };
         let mut codes = Vec::with_capacity(used as usize);
-        for (symbol, &length) in lengths.iter().enumerate().filter(|(_, length)| **length != 0) {
+        for (symbol, &length) in (0u16..).zip(lengths).filter(|(_, length)| **length != 0) {
             let slot = next.get_mut(usize::from(length)).ok_or(TOO_LONG)?;
             let reversed = slot.reverse_bits() >> 32u32.wrapping_sub(length.into());
             *slot = slot.wrapping_add(1);
-            codes.push((symbol as u16, length, reversed));
-            if u32::from(length) > ROOT_BITS
-                && let Some(root) = entries.get_mut((reversed & ((1 << ROOT_BITS) - 1)) as usize)
-            {
-                let reach = length.wrapping_sub(ROOT_BITS as u8);
-                root.length = root.length.max(SUBTABLE | reach);
+            codes.push((Entry { value: symbol, length }, reversed));
+        }
+        if longest > root_bits {
+            table.add_subtables(&codes);
+        }
+        for (entry, reversed) in codes {
+            table.add(entry, reversed);
+        }
+        Ok(table)
+    }
+
+    /// Makes room behind the first table for the codes that do not fit it.
+    fn add_subtables(&mut self, codes: &[(Entry, u32)]) {
+        for (entry, reversed) in codes.iter().filter(|(entry, _)| u32::from(entry.length) > self.root_bits) {
+            if let Some(root) = self.entries.get_mut((reversed & self.root_mask) as usize) {
+                root.length = root.length.max(SUBTABLE | entry.length.wrapping_sub(self.root_bits as u8));
             }
         }
-        for root in 0..1usize << ROOT_BITS {
-            let start = entries.len();
-            let Some(entry) = entries.get_mut(root) else { continue };
-            if entry.length & SUBTABLE != 0 {
-                entry.value = start as u16;
-                let size = 1usize << (entry.length & !SUBTABLE);
-                entries.resize(start.wrapping_add(size), Entry::default());
+        for index in 0..self.entries.len() {
+            let start = self.entries.len();
+            if let Some(root) = self.entries.get_mut(index).filter(|root| root.length & SUBTABLE != 0) {
+                root.value = start as u16;
+                let size = 1usize << (root.length & !SUBTABLE);
+                self.entries.resize(start.wrapping_add(size), Entry::default());
             }
         }
-        for (symbol, length, reversed) in codes {
-            let entry = Entry { value: symbol, length };
-            let root = (reversed & ((1 << ROOT_BITS) - 1)) as usize;
-            let (start, bits, code, total) = if u32::from(length) <= ROOT_BITS {
-                (0usize, u32::from(length), reversed, ROOT_BITS)
-            } else {
-                let table = entries.get(root).copied().unwrap_or_default();
-                let reach = u32::from(table.length & !SUBTABLE);
-                (usize::from(table.value), u32::from(length).wrapping_sub(ROOT_BITS), reversed >> ROOT_BITS, reach)
-            };
-            for slot in entries.iter_mut().skip(start).take(1 << total).skip(code as usize).step_by(1 << bits) {
-                *slot = entry;
-            }
+    }
+
+    /// Writes a code to every place of its table where the bits behind it vary.
+    fn add(&mut self, entry: Entry, reversed: u32) {
+        let length = u32::from(entry.length);
+        let (start, size, code, length) = if length <= self.root_bits {
+            (0, 1usize << self.root_bits, reversed, length)
+        } else {
+            let root = self.entries.get((reversed & self.root_mask) as usize).copied().unwrap_or_default();
+            (root.value.into(), 1 << (root.length & !SUBTABLE), reversed >> self.root_bits, length.wrapping_sub(self.root_bits))
+        };
+        let table = self.entries.get_mut(start..).and_then(|rest| rest.get_mut(..size)).unwrap_or_default();
+        let mut index = code as usize;
+        while let Some(place) = table.get_mut(index) {
+            *place = entry;
+            index = index.wrapping_add(1 << length);
         }
-        Ok(Self { entries })
     }
 
     /// Reads a symbol.
     #[inline(always)]
     pub fn read(&self, reader: &mut BitReader<'_>) -> Result<u16, Error> {
         let bits = reader.peek();
-        let mut entry = self.look_up((bits & ((1 << ROOT_BITS) - 1)) as usize)?;
+        let mut entry = self.look_up((bits as u32 & self.root_mask) as usize)?;
         if entry.length & SUBTABLE != 0 {
-            let index = (bits >> ROOT_BITS) & (1u64 << (entry.length & !SUBTABLE & 31)).wrapping_sub(1);
+            let index = (bits >> self.root_bits) & (1u64 << (entry.length & !SUBTABLE & 31)).wrapping_sub(1);
             entry = self.look_up(usize::from(entry.value).wrapping_add(index as usize))?;
         }
         reader.skip(u32::from(entry.length))?;

@@ -207,13 +207,14 @@ pub fn apply(base: &[u8], delta: &[u8], limit: u64) -> Result<Vec<u8>, Error> {
     if header.file_type_set & REVERSAL != 0 {
         return Err(Error::Unsupported { what: "reversal data" });
     }
-    let (window, rift) = if header.file_type == FILE_TYPE_RAW || body.preprocess.is_empty() {
-        (base.to_vec(), Rift::default())
+    let mut target = if lzms::is_container(body.patch) {
+        lzms::decode(base, body.patch, size)?
+    } else if header.file_type == FILE_TYPE_RAW || body.preprocess.is_empty() {
+        patch::decode(base, body.patch, size, Rift::default())?
     } else {
-        pe::Preprocess::read(body.preprocess)?.apply(base, header.flags)?
+        let (source, rift) = pe::Preprocess::read(body.preprocess)?.apply(base, header.flags)?;
+        patch::decode(&source, body.patch, size, rift)?
     };
-    let mut target =
-        if lzms::is_container(body.patch) { lzms::decode(base, body.patch, size)? } else { patch::decode(window, body.patch, size, rift)? };
     if header.flags & pe::flag::E8 != 0 {
         pe::untranslate_calls(&mut target);
     }

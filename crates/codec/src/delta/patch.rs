@@ -15,6 +15,7 @@ use super::Error;
 use super::bits::BitReader;
 use super::huffman::{Huffman, even_lengths};
 use super::rift::{Entry, Rift};
+use std::sync::LazyLock;
 
 const MAIN_SYMBOLS: usize = 600;
 const LENGTH_SYMBOLS: usize = 256;
@@ -38,23 +39,61 @@ impl Codes {
         let (lengths, nibbles) = rest.split_at(LENGTH_SYMBOLS);
         Ok(Self { main: Huffman::new(main)?, lengths: Huffman::new(lengths)?, nibbles: Huffman::new(nibbles)? })
     }
-
-    fn even() -> Result<Self, Error> {
-        Ok(Self {
-            main: Huffman::new(&even_lengths(MAIN_SYMBOLS))?,
-            lengths: Huffman::new(&even_lengths(LENGTH_SYMBOLS))?,
-            nibbles: Huffman::new(&even_lengths(NIBBLE_SYMBOLS))?,
-        })
-    }
 }
 
-/// The blocks of a patch: from each start, in window positions, these code lengths hold. Tables are built on entry.
+/// The codes that give all symbols the same weight. Small patches use them, and would spend their time on building them.
+static EVEN_CODES: LazyLock<Result<Codes, Error>> = LazyLock::new(|| {
+    Ok(Codes {
+        main: Huffman::new(&even_lengths(MAIN_SYMBOLS))?,
+        lengths: Huffman::new(&even_lengths(LENGTH_SYMBOLS))?,
+        nibbles: Huffman::new(&even_lengths(NIBBLE_SYMBOLS))?,
+    })
+});
+
+/// The blocks of a patch: each has a start, in window positions, and code lengths. Tables are built on entry.
+#[derive(Default)]
 struct Blocks {
-    starts: Vec<u64>,
-    lengths: Vec<[u8; ALL_SYMBOLS]>,
+    /// Start and code lengths of the blocks that have not been entered, the next one last.
+    pending: Vec<(u64, Box<[u8; ALL_SYMBOLS]>)>,
+    /// Start of the next block.
+    next: u64,
+    /// The codes of the current block; `None` for even ones.
+    codes: Option<Codes>,
 }
 
 impl Blocks {
+    /// No blocks: all of the patch has even codes.
+    fn even() -> Self {
+        Self { next: u64::MAX, ..Self::default() }
+    }
+
+    /// The codes at `position`, which is not below the last one asked for.
+    #[inline(always)]
+    fn codes(&mut self, position: u64) -> Result<&Codes, Error> {
+        if position >= self.next {
+            self.enter(position)?;
+        }
+        match (&self.codes, &*EVEN_CODES) {
+            (Some(codes), _) => Ok(codes),
+            (None, Ok(codes)) => Ok(codes),
+            (None, Err(_)) => Err(Error::Malformed { what: "patch", why: "a block has no codes" }),
+        }
+    }
+
+    /// Builds the codes of the last block that starts at `position` or before it. The first block starts anywhere.
+    #[cold]
+    fn enter(&mut self, position: u64) -> Result<(), Error> {
+        let mut lengths = None;
+        while let Some((_, next)) = self.pending.pop_if(|(start, _)| *start <= position || self.codes.is_none() && lengths.is_none()) {
+            lengths = Some(next);
+        }
+        if let Some(lengths) = lengths {
+            self.codes = Some(Codes::new(&lengths)?);
+        }
+        self.next = self.pending.last().map_or(u64::MAX, |(start, _)| *start);
+        Ok(())
+    }
+
     /// Reads the compression parameters that follow the bit `is default`.
     fn read(reader: &mut BitReader<'_>) -> Result<Self, Error> {
         const WHAT: &str = "compression parameters";
@@ -74,12 +113,13 @@ impl Blocks {
         }
         let pretree = Huffman::new(&pretree)?;
         let mut previous = [0u8; ALL_SYMBOLS];
-        let mut lengths = Vec::new();
-        for _ in 0..count {
+        let mut pending = Vec::new();
+        for start in starts {
             previous = Self::read_lengths(reader, &pretree, &previous)?;
-            lengths.push(previous);
+            pending.push((start, Box::new(previous)));
         }
-        Ok(Self { starts, lengths })
+        pending.reverse();
+        Ok(Self { pending, next: 0, codes: None })
     }
 
     /// Reads one block's lengths: as they are, as steps from the previous block's, or as runs.
@@ -161,50 +201,29 @@ impl RiftCursor {
 ///
 /// `rift` is what preprocessing says of the window: from positions of the target to those of the source. The caller has
 /// checked `target_size` against its limit.
-pub(super) fn decode(mut window: Vec<u8>, patch: &[u8], target_size: usize, rift: Rift) -> Result<Vec<u8>, Error> {
-    const WHAT: &str = "patch";
-    let source_size = window.len();
-    let end =
-        source_size.checked_add(target_size).ok_or(Error::Malformed { what: WHAT, why: "source and target exceed the address space" })?;
+pub(super) fn decode(source: &[u8], patch: &[u8], target_size: usize, rift: Rift) -> Result<Vec<u8>, Error> {
     if patch.is_empty() && target_size == 0 {
         return Ok(Vec::new());
     }
     let mut reader = BitReader::new(patch)?;
     let mut entries = Rift::read(&mut reader)?.entries;
     entries.extend(rift.entries);
-    entries.push(Entry { source: source_size as i64, target: 0 });
+    // At the start of the target, the source's start is meant.
+    entries.push(Entry { source: source.len() as i64, target: 0 });
     let mut rift = RiftCursor::new(Rift::new(entries));
-    let blocks = if reader.flag()? { Blocks { starts: Vec::new(), lengths: Vec::new() } } else { Blocks::read(&mut reader)? };
-    let mut codes = match blocks.lengths.first() {
-        Some(lengths) => Codes::new(lengths)?,
-        None => Codes::even()?,
-    };
-    let mut block = 0usize;
-    let mut block_end = blocks.starts.get(1).copied().unwrap_or(u64::MAX);
+    let mut blocks = if reader.flag()? { Blocks::even() } else { Blocks::read(&mut reader)? };
     let mut last = [0i64; 3];
-    window.resize(end, 0);
-    let mut position = source_size;
-    while position < end {
-        if position as u64 >= block_end {
-            while let Some(&start) = blocks.starts.get(block.wrapping_add(1))
-                && position as u64 >= start
-            {
-                block = block.wrapping_add(1);
-            }
-            block_end = blocks.starts.get(block.wrapping_add(1)).copied().unwrap_or(u64::MAX);
-            codes = Codes::new(blocks.lengths.get(block).ok_or(Error::Malformed { what: WHAT, why: "a block has no codes" })?)?;
-        }
+    let mut window = Window { source, target: vec![0; target_size], written: 0 };
+    while window.written < target_size {
+        let codes = blocks.codes(window.position())?;
         let symbol = codes.main.read(&mut reader)?;
         if symbol < 256 {
-            if let Some(byte) = window.get_mut(position) {
-                *byte = symbol as u8;
-            }
-            position = position.wrapping_add(1);
+            window.write(symbol as u8);
             continue;
         }
         let class = u32::from(symbol).wrapping_sub(256);
         let slot = class >> 3;
-        let offset = rift.offset(position as u64);
+        let offset = rift.offset(window.position());
         let distance = match slot {
             0 => (reader.bits(14)? as i64).wrapping_sub(0x2000).wrapping_sub(offset),
             1 => outward(reader.bits(16)? as i64, 0x8000, 0x2000).wrapping_sub(offset),
@@ -228,22 +247,19 @@ pub(super) fn decode(mut window: Vec<u8>, patch: &[u8], target_size: usize, rift
             },
             short => short.wrapping_add(1) as usize,
         };
-        let length = length.min(end.wrapping_sub(position));
+        let length = length.min(target_size.wrapping_sub(window.written));
         if slot != 3 {
-            copy(&mut window, position, distance, length)?;
-            position = position.wrapping_add(length);
+            window.copy(distance, length)?;
             continue;
         }
-        let copy_end = position.wrapping_add(length);
-        while position < copy_end {
-            let offset = rift.offset(position as u64);
-            let segment_end = rift.end().min(copy_end as u64) as usize;
-            copy(&mut window, position, offset.wrapping_neg(), segment_end.wrapping_sub(position))?;
-            position = segment_end;
+        let end = window.position().wrapping_add(length as u64);
+        while window.position() < end {
+            let offset = rift.offset(window.position());
+            let length = rift.end().min(end).wrapping_sub(window.position());
+            window.copy(offset.wrapping_neg(), length as usize)?;
         }
     }
-    window.drain(..source_size);
-    Ok(window)
+    Ok(window.target)
 }
 
 /// A number of `2 * half` values, from which the middle ones, `-gap` to `gap`, are left out.
@@ -292,22 +308,63 @@ fn long_length(reader: &mut BitReader<'_>) -> Result<usize, Error> {
         .map_err(|_| Error::Malformed { what: "patch", why: "a match length of more than the address space" })
 }
 
-/// Copies `length` bytes to `position` from `distance` bytes before it; the two may overlap.
-#[inline(always)]
-fn copy(window: &mut [u8], position: usize, distance: i64, length: usize) -> Result<(), Error> {
-    const OUTSIDE: Error = Error::Malformed { what: "patch", why: "a match begins outside of the window" };
-    let distance = usize::try_from(distance).ok().filter(|&distance| distance != 0 && distance <= position).ok_or(OUTSIDE)?;
-    let from = position.wrapping_sub(distance);
-    let (done, rest) = window.split_at_mut_checked(position).ok_or(OUTSIDE)?;
-    let into = rest.get_mut(..length).ok_or(OUTSIDE)?;
-    if let Some(source) = done.get(from..from.wrapping_add(length)) {
-        into.copy_from_slice(source);
-    } else {
-        // The match reads what it writes: a period of `distance` bytes repeats.
-        let period = done.get(from..).ok_or(OUTSIDE)?;
-        for chunk in into.chunks_mut(distance) {
-            chunk.copy_from_slice(period.get(..chunk.len()).ok_or(OUTSIDE)?);
-        }
+/// Source and target, one behind the other.
+struct Window<'a> {
+    source: &'a [u8],
+    target: Vec<u8>,
+    /// Bytes of the target that are done.
+    written: usize,
+}
+
+impl Window<'_> {
+    /// Where the next byte goes.
+    #[inline(always)]
+    fn position(&self) -> u64 {
+        (self.source.len() as u64).wrapping_add(self.written as u64)
     }
-    Ok(())
+
+    /// Writes a byte.
+    #[inline(always)]
+    fn write(&mut self, byte: u8) {
+        if let Some(place) = self.target.get_mut(self.written) {
+            *place = byte;
+        }
+        self.written = self.written.wrapping_add(1);
+    }
+
+    /// Copies `length` bytes, which the target has room for, from `distance` bytes before the position; what is read may be
+    /// what is written.
+    #[inline(always)]
+    fn copy(&mut self, distance: i64, length: usize) -> Result<(), Error> {
+        const OUTSIDE: Error = Error::Malformed { what: "patch", why: "a match begins outside of the window" };
+        let from = self.position().checked_sub_signed(distance).filter(|_| distance > 0).ok_or(OUTSIDE)? as usize;
+        let end = self.written.wrapping_add(length);
+        let (done, rest) = self.target.split_at_mut_checked(self.written).ok_or(OUTSIDE)?;
+        let into = rest.get_mut(..length).ok_or(OUTSIDE)?;
+        match from.checked_sub(self.source.len()) {
+            None => match self.source.get(from..from.wrapping_add(length)) {
+                Some(bytes) => into.copy_from_slice(bytes),
+                None => {
+                    // The match goes on in the target.
+                    let bytes = self.source.get(from..).unwrap_or_default();
+                    into.get_mut(..bytes.len()).ok_or(OUTSIDE)?.copy_from_slice(bytes);
+                    let rest = length.wrapping_sub(bytes.len());
+                    self.written = self.written.wrapping_add(bytes.len());
+                    return self.copy(self.written as i64, rest);
+                }
+            },
+            Some(from) => match done.get(from..from.wrapping_add(length)) {
+                Some(bytes) => into.copy_from_slice(bytes),
+                None => {
+                    // A period of `distance` bytes repeats.
+                    let period = done.get(from..).ok_or(OUTSIDE)?;
+                    for chunk in into.chunks_mut(distance as usize) {
+                        chunk.copy_from_slice(period.get(..chunk.len()).ok_or(OUTSIDE)?);
+                    }
+                }
+            },
+        }
+        self.written = end;
+        Ok(())
+    }
 }

@@ -32,6 +32,33 @@ impl Entry {
     }
 }
 
+/// Addresses that move by the same offset.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment {
+    first: i64,
+    last: i64,
+    offset: i64,
+}
+
+impl Segment {
+    /// Whether the segment holds `address`.
+    pub fn holds(&self, address: i64) -> bool {
+        (self.first..=self.last).contains(&address)
+    }
+
+    /// Where `address`, which the segment holds, moves to.
+    pub fn map(&self, address: i64) -> i64 {
+        address.wrapping_add(self.offset)
+    }
+}
+
+/// The segment of no address.
+impl Default for Segment {
+    fn default() -> Self {
+        Self { first: i64::MAX, last: i64::MIN, offset: 0 }
+    }
+}
+
 /// A rift table, sorted by source. Of entries with the same source, the last one counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rift {
@@ -68,17 +95,23 @@ impl Rift {
         Ok(Self::new(entries))
     }
 
-    /// The offset at `address`, and the last address that moves with it.
-    fn segment(&self, address: i64) -> (i64, i64) {
+    /// The segment that holds `address`.
+    pub fn segment(&self, address: i64) -> Segment {
         let next = self.entries.partition_point(|entry| entry.source <= address);
-        let end = self.entries.get(next).map_or(i64::MAX, |entry| entry.source.wrapping_sub(1));
-        let entry = if next == 0 { self.entries.last() } else { self.entries.get(next.wrapping_sub(1)) };
-        (entry.map_or(0, |entry| entry.offset()), end)
+        let entry = match next.checked_sub(1) {
+            Some(index) => self.entries.get(index),
+            None => self.entries.last(),
+        };
+        Segment {
+            first: if next == 0 { i64::MIN } else { entry.map_or(i64::MIN, |entry| entry.source) },
+            last: self.entries.get(next).map_or(i64::MAX, |entry| entry.source.wrapping_sub(1)),
+            offset: entry.map_or(0, |entry| entry.offset()),
+        }
     }
 
     /// Where `address` moves to.
     pub fn map(&self, address: i64) -> i64 {
-        address.wrapping_add(self.segment(address).0)
+        self.segment(address).map(address)
     }
 
     /// The rift that moves by this one, then by `next`.
@@ -94,10 +127,10 @@ impl Rift {
             let mut source = start;
             loop {
                 let image = source.wrapping_add(offset);
-                let (moved, last) = next.segment(image);
-                entries.push(Entry { source, target: image.wrapping_add(moved) });
+                let segment = next.segment(image);
+                entries.push(Entry { source, target: segment.map(image) });
                 // Both distances are counted upwards around the ring.
-                let step = last.wrapping_sub(image) as u64;
+                let step = segment.last.wrapping_sub(image) as u64;
                 if step >= end.wrapping_sub(source) as u64 || entries.len() > MAX_ENTRIES {
                     break;
                 }

@@ -17,7 +17,7 @@ pub(super) use x86::untranslate_calls;
 
 use super::Error;
 use super::bits::BitReader;
-use super::rift::{Entry, Rift};
+use super::rift::{Entry, Rift, Segment};
 use image::{Image, put};
 
 /// Transform flags of a delta's header (`DELTA_FLAG_…`).
@@ -127,16 +127,19 @@ impl<'a> Source<'a> {
         put(&mut self.bytes, self.image.time_stamp_field, self.preprocess.time_stamp.to_le_bytes());
         let i386 = self.image.machine == image::MACHINE_I386;
         let amd64 = self.image.machine == image::MACHINE_AMD64;
+        // Without a move, code stays as it is.
+        let i386_code = i386 && !self.preprocess.moves.entries.is_empty();
+        let amd64_code = amd64 && !self.preprocess.moves.entries.is_empty();
         let transforms: [Transform<'a>; 9] = [
-            (flag::MARK, i386, Self::mark_non_executable),
+            (flag::MARK, i386_code, Self::mark_non_executable),
             (flag::IMPORTS, true, Self::transform_imports),
             (flag::EXPORTS, true, Self::transform_exports),
             (flag::RESOURCES, true, Self::transform_resources),
             (flag::RELOCATIONS, true, Self::transform_relocations),
-            (flag::I386_JUMPS, i386, Self::transform_jumps),
-            (flag::I386_CALLS, i386, Self::transform_calls),
-            (flag::AMD64_DISASSEMBLE, amd64, Self::transform_functions),
-            (flag::AMD64_PDATA, amd64, Self::transform_runtime_functions),
+            (flag::I386_JUMPS, i386_code, Self::transform_jumps),
+            (flag::I386_CALLS, i386_code, Self::transform_calls),
+            (flag::AMD64_DISASSEMBLE, amd64_code, Self::transform_functions),
+            (flag::AMD64_PDATA, amd64_code, Self::transform_runtime_functions),
         ];
         for (flag, applicable, transform) in transforms {
             if flags & flag != 0 && applicable {
@@ -165,6 +168,14 @@ impl<'a> Source<'a> {
     /// Where an RVA of the source is in the target.
     fn moved(&self, rva: u32) -> u32 {
         self.preprocess.moves.map(rva.into()) as u32
+    }
+
+    /// Where an RVA of the source is in the target, for RVAs that follow each other.
+    fn moved_near(&self, near: &mut Segment, rva: u32) -> u32 {
+        if !near.holds(rva.into()) {
+            *near = self.preprocess.moves.segment(rva.into());
+        }
+        near.map(rva.into()) as u32
     }
 
     /// Rewrites an absolute address of `width` bytes, for its place and the target's image base, and claims it.

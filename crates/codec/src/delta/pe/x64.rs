@@ -1,5 +1,6 @@
 //! The transforms of x64 images: displacements in the functions that `.pdata` names, then `.pdata` itself.
 
+use super::super::rift::Segment;
 use super::Source;
 use super::image::{directory, put, u32_at};
 
@@ -17,6 +18,7 @@ impl Source<'_> {
 
     /// Rewrites the 32-bit displacements of branches and of operands relative to the instruction pointer.
     pub fn transform_functions(&mut self) {
+        let mut near = Segment::default();
         for record in self.runtime_functions() {
             let (Some(begin), Some(end)) = (u32_at(&self.bytes, record), u32_at(&self.bytes, record.saturating_add(4))) else { break };
             let Some(start) = self.image.offset(begin).filter(|_| begin != 0 && begin < end) else { continue };
@@ -35,7 +37,7 @@ impl Source<'_> {
                     let place = offset.saturating_add(field);
                     let next = begin.wrapping_add(done as u32);
                     let target = next.wrapping_add(u32_at(&self.bytes, place).unwrap_or(0));
-                    let displacement = self.moved(target).wrapping_sub(self.moved(next));
+                    let displacement = self.moved(target).wrapping_sub(self.moved_near(&mut near, next));
                     put(&mut self.bytes, place, displacement.to_le_bytes());
                 }
             }
@@ -166,8 +168,11 @@ impl Cursor<'_> {
                 return None;
             }
         }
-        let opcode = self.next()?;
-        let (operand, immediate) = if opcode == 0x0F { two_byte_opcode(self.next()?) } else { one_byte_opcode(opcode) };
+        let (table, opcode) = match self.next()? {
+            0x0F => (&TWO_BYTES, self.next()?),
+            opcode => (&ONE_BYTE, opcode),
+        };
+        let &(operand, immediate) = table.get(usize::from(opcode))?;
         let mut register = 0;
         let displacement = match operand {
             Operand::None => None,
@@ -223,8 +228,28 @@ impl Cursor<'_> {
     }
 }
 
+/// What follows an opcode.
+type Form = (Operand, Immediate);
+
+/// Forms of the one-byte opcodes.
+static ONE_BYTE: [Form; 256] = forms(false);
+/// Forms of the opcodes behind 0F.
+static TWO_BYTES: [Form; 256] = forms(true);
+
+/// The forms of all opcodes.
+#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "evaluated by the compiler")]
+const fn forms(two_bytes: bool) -> [Form; 256] {
+    let mut table = [(Operand::None, Immediate::None); 256];
+    let mut opcode = 0;
+    while opcode < table.len() {
+        table[opcode] = if two_bytes { two_byte_opcode(opcode as u8) } else { one_byte_opcode(opcode as u8) };
+        opcode += 1;
+    }
+    table
+}
+
 /// Operands and immediate of a one-byte opcode.
-fn one_byte_opcode(opcode: u8) -> (Operand, Immediate) {
+const fn one_byte_opcode(opcode: u8) -> Form {
     use Immediate as I;
     use Operand as O;
     match opcode {
@@ -256,7 +281,7 @@ fn one_byte_opcode(opcode: u8) -> (Operand, Immediate) {
 }
 
 /// Operands and immediate of an opcode behind 0F.
-fn two_byte_opcode(opcode: u8) -> (Operand, Immediate) {
+const fn two_byte_opcode(opcode: u8) -> Form {
     use Immediate as I;
     use Operand as O;
     match opcode {

@@ -5,6 +5,7 @@
 
 use super::Source;
 use super::image::{Image, MACHINE_I386, Section, directory, put, u32_at};
+use std::ops::Range;
 
 impl Source<'_> {
     /// Claims all that is not in an executable section.
@@ -45,20 +46,27 @@ impl Source<'_> {
         for section in self.image.sections.clone().into_iter().filter(|section| section.executable) {
             let range = section.bytes(self.bytes.len());
             let mut offset = range.start;
-            while offset.saturating_add(5) <= range.end {
-                let next = section.rva.wrapping_add(offset.saturating_sub(range.start) as u32).wrapping_add(5);
-                if self.bytes.get(offset) == Some(&0xE8)
-                    && !self.is_claimed(offset, 5)
-                    && let Some(displacement) =
-                        u32_at(&self.bytes, offset.saturating_add(1)).and_then(|displacement| self.branch(next, displacement))
-                {
-                    put(&mut self.bytes, offset.saturating_add(1), displacement.to_le_bytes());
-                    offset = offset.saturating_add(5);
-                } else {
-                    offset = offset.saturating_add(1);
+            while let Some(call) = self.find(offset..range.end, |byte| byte == 0xE8) {
+                let next = section.rva.wrapping_add(call.saturating_sub(range.start) as u32).wrapping_add(5);
+                let operand = call.saturating_add(1);
+                let moved = u32_at(&self.bytes, operand)
+                    .filter(|_| !self.is_claimed(call, 5))
+                    .and_then(|displacement| self.branch(next, displacement));
+                match moved {
+                    Some(displacement) => {
+                        put(&mut self.bytes, operand, displacement.to_le_bytes());
+                        offset = call.saturating_add(5);
+                    }
+                    None => offset = operand,
                 }
             }
         }
+    }
+
+    /// The first of the bytes in `range` that is wanted and has four behind it in the range.
+    fn find(&self, range: Range<usize>, wanted: impl Fn(u8) -> bool) -> Option<usize> {
+        let bytes = self.bytes.get(range.start..range.end.saturating_sub(4))?;
+        bytes.iter().position(|&byte| wanted(byte)).map(|index| range.start.saturating_add(index))
     }
 
     /// Near jumps: E9, and 0F 80 to 0F 8F. One that fits a byte in the target becomes a short one.
@@ -66,8 +74,8 @@ impl Source<'_> {
         for section in self.image.sections.clone().into_iter().filter(|section| section.executable) {
             let range = section.bytes(self.bytes.len());
             let mut offset = range.start;
-            while offset.saturating_add(5) <= range.end {
-                offset = self.transform_jump(&section, range.start, offset).unwrap_or(offset.saturating_add(1));
+            while let Some(jump) = self.find(offset..range.end, |byte| byte == 0xE9 || byte == 0x0F) {
+                offset = self.transform_jump(&section, range.start, jump).unwrap_or(jump.saturating_add(1));
             }
         }
     }
