@@ -100,3 +100,97 @@ impl<'a> BitReader<'a> {
         self.end.saturating_sub(self.position)
     }
 }
+
+/// Writes a bit stream, for tests.
+#[cfg(test)]
+pub(super) mod writer {
+    /// A stream under construction.
+    pub struct BitWriter {
+        bits: Vec<bool>,
+    }
+
+    impl BitWriter {
+        pub fn new() -> Self {
+            Self { bits: vec![false; 3] }
+        }
+
+        pub fn bits(&mut self, value: u64, count: u32) -> &mut Self {
+            self.bits.extend((0..count).map(|bit| value >> bit & 1 != 0));
+            self
+        }
+
+        pub fn number(&mut self, value: u64) -> &mut Self {
+            let nibbles = value.max(1).ilog2() / 4;
+            self.bits(1 << nibbles, nibbles + 1).bits(value, (nibbles + 1) * 4)
+        }
+
+        pub fn buffer(&mut self, bytes: &[u8]) -> &mut Self {
+            self.number(bytes.len() as u64);
+            self.bits.resize(self.bits.len().next_multiple_of(8), false);
+            for &byte in bytes {
+                self.bits(byte.into(), 8);
+            }
+            self
+        }
+
+        /// The stream's bytes, with the count of padding bits in front.
+        pub fn finish(&self) -> Vec<u8> {
+            let mut bits = self.bits.clone();
+            let padding = bits.len().next_multiple_of(8) - bits.len();
+            (0..3).for_each(|bit| bits[bit] = padding >> bit & 1 != 0);
+            bits.chunks(8).map(|byte| byte.iter().rev().fold(0, |value, &bit| value << 1 | u8::from(bit))).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::writer::BitWriter;
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_example_of_the_format_description_reads() {
+        // smilingthax/msdelta-pa30-format gives E9 46, for one bit of padding; alone, the two numbers leave six.
+        let stream = BitWriter::new().number(14).number(17).finish();
+        assert_eq!(stream, [0xE9 & !7 | 6, 0x46, 0x00]);
+        let mut reader = BitReader::new(&stream).unwrap();
+        assert_eq!((reader.number().unwrap(), reader.number().unwrap()), (14, 17));
+        assert!(matches!(reader.number(), Err(Error::Truncated { .. } | Error::Malformed { .. })));
+    }
+
+    #[test]
+    fn nothing_is_read_from_an_empty_stream_or_behind_the_padding() {
+        assert!(BitReader::new(&[]).is_err());
+        // Seven bits of padding leave less than the three bits that say so.
+        assert!(BitReader::new(&[7]).is_err());
+        let stream = BitWriter::new().bits(5, 3).finish();
+        let mut reader = BitReader::new(&stream).unwrap();
+        assert_eq!(reader.bits(3).unwrap(), 5);
+        assert!(reader.flag().is_err());
+    }
+
+    #[test]
+    fn a_buffer_that_is_longer_than_the_stream_is_refused() {
+        let stream = BitWriter::new().number(1 << 40).finish();
+        assert!(matches!(BitReader::new(&stream).unwrap().buffer(), Err(Error::Truncated { .. })));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn numbers_and_buffers_come_back(values in prop::collection::vec((any::<u64>(), 0u32..64, prop::collection::vec(any::<u8>(), 0..20)), 0..20)) {
+            let mut writer = BitWriter::new();
+            for (value, shift, bytes) in &values {
+                writer.number(value >> shift).buffer(bytes);
+            }
+            let stream = writer.finish();
+            let mut reader = BitReader::new(&stream).unwrap();
+            for (value, shift, bytes) in &values {
+                prop_assert_eq!(reader.number().unwrap(), value >> shift);
+                prop_assert_eq!(reader.buffer().unwrap(), bytes.as_slice());
+            }
+            prop_assert_eq!(reader.remaining(), 0);
+        }
+    }
+}

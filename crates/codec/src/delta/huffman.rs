@@ -153,3 +153,71 @@ pub(super) fn even_lengths(symbols: usize) -> Vec<u8> {
     let short = symbols.next_power_of_two().saturating_sub(symbols);
     (0..symbols).map(|symbol| if symbol < short { bits.saturating_sub(1) } else { bits }).collect()
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::bits::writer::BitWriter;
+    use super::*;
+
+    /// The codes of symbols, bit by bit, derived from the rule: longest codes first, from zero up.
+    pub fn codes(lengths: &[u8]) -> Vec<(u64, u32)> {
+        let mut codes = vec![(0, 0); lengths.len()];
+        let mut code = 0u64;
+        for length in (1..=MAX_LENGTH).rev() {
+            for (symbol, _) in lengths.iter().enumerate().filter(|(_, one)| **one == length) {
+                codes[symbol] = (code.reverse_bits() >> (64 - u32::from(length)), length.into());
+                code += 1;
+            }
+            code >>= 1;
+        }
+        codes
+    }
+
+    fn assert_decodes(lengths: &[u8]) {
+        let table = Huffman::new(lengths).unwrap();
+        let used: Vec<usize> = (0..lengths.len()).filter(|&symbol| lengths[symbol] != 0).collect();
+        let codes = codes(lengths);
+        let mut writer = BitWriter::new();
+        for &symbol in &used {
+            writer.bits(codes[symbol].0, codes[symbol].1);
+        }
+        let stream = writer.finish();
+        let mut reader = BitReader::new(&stream).unwrap();
+        for &symbol in &used {
+            assert_eq!(usize::from(table.read(&mut reader).unwrap()), symbol);
+        }
+        assert!(table.read(&mut reader).is_err());
+    }
+
+    #[test]
+    fn short_long_and_even_codes_decode() {
+        assert_decodes(&[1, 2, 2]);
+        assert_decodes(&[2, 0, 1, 0, 2]);
+        for symbols in [2, 16, 252, 256, 600] {
+            assert_decodes(&even_lengths(symbols));
+        }
+        // Subtables: one code of each length, two of the longest.
+        let mut lengths: Vec<u8> = (1..=MAX_LENGTH).collect();
+        lengths.push(MAX_LENGTH);
+        assert_decodes(&lengths);
+        // Several subtables of different sizes.
+        let mut lengths = vec![2, 2, 2];
+        lengths.extend([11; 256]);
+        lengths.extend([12; 256]);
+        lengths.extend([13; 512]);
+        assert_decodes(&lengths);
+    }
+
+    #[test]
+    fn codes_that_are_not_complete_are_refused_except_one_alone() {
+        for lengths in [&[1, 1, 1][..], &[1, 2], &[2, 2, 2], &[3], &[17]] {
+            assert!(matches!(Huffman::new(lengths), Err(Error::Malformed { .. })), "{lengths:?}");
+        }
+        let alone = Huffman::new(&[0, 0, 1]).unwrap();
+        let stream = BitWriter::new().bits(0b10, 2).finish();
+        let mut reader = BitReader::new(&stream).unwrap();
+        assert_eq!((alone.read(&mut reader).unwrap(), alone.read(&mut reader).unwrap()), (2, 2));
+        let unused = Huffman::new(&[0, 0]).unwrap();
+        assert!(unused.read(&mut BitReader::new(&stream).unwrap()).is_err());
+    }
+}

@@ -372,3 +372,172 @@ fn untranslate_calls(target: &mut [u8], size: i32) {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Writes bits as LZX has them.
+    #[derive(Default)]
+    struct BitWriter {
+        bits: Vec<bool>,
+    }
+
+    impl BitWriter {
+        fn bits(&mut self, value: u32, count: u32) -> &mut Self {
+            self.bits.extend((0..count).rev().map(|bit| value >> bit & 1 != 0));
+            self
+        }
+
+        fn words(&self) -> Vec<u8> {
+            let words =
+                self.bits.chunks(16).map(|word| (0..16).fold(0, |value: u16, bit| value << 1 | u16::from(word.get(bit) == Some(&true))));
+            words.flat_map(u16::to_le_bytes).collect()
+        }
+    }
+
+    fn chunk(bytes: Vec<u8>) -> Vec<u8> {
+        [(bytes.len() as u16).to_le_bytes().to_vec(), bytes].concat()
+    }
+
+    /// A stream of one uncompressed block.
+    pub fn uncompressed_stream(target: &[u8]) -> Vec<u8> {
+        let mut head = BitWriter::default();
+        head.bits(0, 1).bits(3, 3).bits(target.len() as u32, 24);
+        let mut chunks = target.chunks(CHUNK);
+        let mut first = head.words();
+        first.extend([1, 0, 0, 0].repeat(3));
+        first.extend(chunks.next().unwrap_or_default());
+        if target.len() & 1 != 0 && target.len() < CHUNK {
+            first.push(0);
+        }
+        let mut stream = chunk(first);
+        chunks.for_each(|bytes| stream.extend(chunk(bytes.to_vec())));
+        stream
+    }
+
+    /// Writes the lengths of a code whose symbols all have 0, or the length of [`flat`].
+    fn lengths(writer: &mut BitWriter, count: usize, used: &[usize], length: u32) {
+        // Pretree: symbol 0 (no change) and the symbol of `length`, one bit each.
+        let symbol = 17 - length;
+        (0..20).for_each(|one| _ = writer.bits(u32::from(one == 0 || one == symbol), 4));
+        (0..count).for_each(|one| _ = writer.bits(u32::from(used.contains(&one)), 1));
+    }
+
+    /// A stream of one block of type 1 or 2: main symbols with two bits each, then what follows them.
+    fn compressed_stream(kind: u32, size: u32, mut used: [usize; 4], symbols: &[(usize, u32, u32)], translation: Option<u32>) -> Vec<u8> {
+        used.sort_unstable();
+        let mut writer = BitWriter::default();
+        match translation {
+            Some(size) => writer.bits(1, 1).bits(size >> 16, 16).bits(size & 0xFFFF, 16),
+            None => writer.bits(0, 1),
+        };
+        writer.bits(kind, 3).bits(size, 24);
+        if kind == 2 {
+            (0..8).for_each(|_| _ = writer.bits(3, 3));
+        }
+        lengths(&mut writer, 256, &used, 2);
+        let matches: Vec<usize> = used.iter().filter_map(|symbol| symbol.checked_sub(256)).collect();
+        lengths(&mut writer, 34 * 8, &matches, 2);
+        // Lengths: the first two symbols with one bit each.
+        lengths(&mut writer, LENGTH_SYMBOLS, &[0, 248], 1);
+        for &(symbol, extra, count) in symbols {
+            let code = used.iter().position(|&one| one == symbol).unwrap();
+            writer.bits(code as u32, 2).bits(extra, count);
+        }
+        chunk(writer.words())
+    }
+
+    #[test]
+    fn uncompressed_blocks_cross_chunks() {
+        for size in [0, 1, 2, 301, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7] {
+            let target: Vec<u8> = (0..size).map(|index| (index % 253) as u8).collect();
+            assert!(decode(b"old".to_vec(), &uncompressed_stream(&target), size, false).unwrap() == target, "{size}");
+        }
+    }
+
+    #[test]
+    fn compressed_blocks_decode() {
+        // Symbols: `a`, a match of 2 at the last distance, one of 5 at slot 8, one of 9 and more at slot 5.
+        let used = [97, 256, 256 + 8 * 8 + 3, 256 + 5 * 8 + 7];
+        // Slot 8: 3 bits behind 16, less 2; in a block of type 2 the aligned code has them. Slot 5: a bit behind 6, less 2.
+        let symbols = [(used[0], 0, 0), (used[1], 0, 0), (used[2], 0b101, 3), (used[0], 0, 0), (used[3], 0b00, 2)];
+        let old = [&b"0123456789".repeat(2)[..], &b"\0\0"[..]].concat();
+        // Position 25 less 19: old[6..11].
+        let expected = [&b"aaa"[..], &[old[6], old[7], old[8], old[9], old[10]], b"a"].concat();
+        for kind in [1, 2] {
+            let stream = compressed_stream(kind, 18, used, &symbols, None);
+            let decoded = decode(old.clone(), &stream, 18, false).unwrap();
+            assert_eq!(decoded[..9], expected, "{kind}");
+            // The last match repeats what is four bytes back.
+            assert_eq!(decoded[9..], (0..9).map(|index| decoded[5 + index]).collect::<Vec<_>>(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn long_matches_have_more_bits() {
+        let used = [97, 98, 99, 256 + 7];
+        // A bit for the longest of the plain lengths, the prefix of the long one, its bits.
+        for (extra, count, length) in [
+            (0b10_0000_0011, 10, 0x104),
+            (0b1_1000_0000_0001, 13, 0x202),
+            (0b1110_0000_0000_0010, 16, 0x603),
+            (0b111_1000_0000_0000_1000, 19, 0x109),
+        ] {
+            let size = length as u32 + 1;
+            let stream = compressed_stream(1, size, used, &[(97, 0, 0), (used[3], extra, count)], None);
+            assert_eq!(decode(Vec::new(), &stream, size as usize, false).unwrap(), vec![97; size as usize], "{length:x}");
+        }
+    }
+
+    #[test]
+    fn before_the_window_lie_zeros() {
+        // A match of 9 at slot 9, distance 22, at the start of a window without an old file.
+        let used = [97, 98, 99, 256 + 9 * 8 + 7];
+        let stream = compressed_stream(1, 9, used, &[(used[3], 0, 4)], None);
+        assert_eq!(decode(Vec::new(), &stream, 9, false).unwrap(), [0; 9]);
+    }
+
+    #[test]
+    fn calls_are_translated_back() {
+        let used = [0xE8, 0, 1, 2];
+        let mut symbols = vec![(0, 0, 0), (0xE8, 0, 0), (1, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0)];
+        symbols.extend([(2, 0, 0); 14]);
+        let target = decode(Vec::new(), &compressed_stream(1, 20, used, &symbols, Some(20)), 20, false).unwrap();
+        assert_eq!(target[..6], [0, 0xE8, 0, 0, 0, 0]);
+        let target = decode(Vec::new(), &compressed_stream(1, 20, used, &symbols, None), 20, false).unwrap();
+        assert_eq!(target[..6], [0, 0xE8, 1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn damaged_streams_are_refused() {
+        assert!(matches!(decode(Vec::new(), b"", 1, false), Err(Error::Truncated { .. })));
+        assert!(matches!(decode(Vec::new(), &[0xFF, 0xFF, 1], 1, false), Err(Error::Truncated { .. })));
+        assert!(matches!(decode(vec![0; (8 << 20) + 1], &[2, 0, 0, 0], 1, false), Err(Error::Unsupported { .. })));
+        // Types 0 and 4, a block of nothing, codes of nothing.
+        for words in [[0x00, 0x00, 0x10, 0x00], [0x00, 0x40, 0x10, 0x00], [0x00, 0x10, 0x00, 0x00], [0x00, 0x10, 0x10, 0x00]] {
+            assert!(matches!(decode(Vec::new(), &chunk(words.to_vec()), 9, false), Err(Error::Malformed { .. })), "{words:?}");
+        }
+        assert!(decode(Vec::new(), &uncompressed_stream(b"12345678")[..20], 8, false).is_err());
+    }
+
+    #[test]
+    fn the_window_has_the_slots_of_its_size() {
+        let sizes = [1 << 17, 1 << 18, 1 << 19, 1 << 20, 1 << 21, 1 << 22, 1 << 23];
+        assert_eq!(sizes.map(|size| slots(0, size, 8 << 20)), [34, 36, 38, 42, 50, 66, 98]);
+        assert_eq!((slots(0, 1 << 24, 8 << 20), slots(0, 1 << 25, 32 << 20)), (98, 290));
+        // The old file counts in whole chunks.
+        assert_eq!((slots(1, (1 << 17) - CHUNK, 8 << 20), slots(1, (1 << 17) - CHUNK + 1, 8 << 20)), (34, 36));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_bytes_decode_or_fail(source in prop::collection::vec(any::<u8>(), 0..100), bytes in prop::collection::vec(any::<u8>(), 0..300), size in 0usize..5000) {
+            if let Ok(target) = decode(source, &chunk(bytes), size, false) {
+                prop_assert_eq!(target.len(), size);
+            }
+        }
+    }
+}

@@ -30,6 +30,8 @@ mod patch;
 mod pe;
 mod rift;
 pub mod store;
+#[cfg(test)]
+mod tests;
 
 use bits::BitReader;
 use md5::{Digest as _, Md5};

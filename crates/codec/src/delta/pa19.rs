@@ -238,3 +238,129 @@ impl<'a> Reader<'a> {
         Ok(if first & 0x40 != 0 { magnitude.wrapping_neg() } else { magnitude })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::lzx::tests::uncompressed_stream;
+    use super::super::{apply, header};
+    use super::*;
+
+    fn unsigned(mut value: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while value > 0x7F {
+            bytes.push((value & 0x7F) as u8);
+            value >>= 7;
+        }
+        bytes.push(value as u8 | 0x80);
+        bytes
+    }
+
+    fn signed(value: i64) -> Vec<u8> {
+        let sign = if value < 0 { 0x40 } else { 0 };
+        let magnitude = value.unsigned_abs();
+        if magnitude < 0x40 {
+            return vec![magnitude as u8 | sign | 0x80];
+        }
+        let mut bytes = vec![(magnitude & 0x3F) as u8 | sign];
+        bytes.extend(unsigned(magnitude >> 6));
+        bytes
+    }
+
+    /// An old file: its bytes, its ignored ranges, its retained ranges (with their places in the new file), its stream.
+    type Old<'a> = (&'a [u8], &'a [(i64, u64)], &'a [(i64, i64, u64)], &'a [u8]);
+
+    /// A patch to `new`, whose retained ranges are zeros in `masked`.
+    fn patch(options: u32, masked: &[u8], old_files: &[Old<'_>]) -> Vec<u8> {
+        let mut patch = b"PA19".to_vec();
+        patch.extend(options.to_le_bytes());
+        if options & TIME_STAMP != 0 {
+            patch.extend(1_000_000_000u32.to_le_bytes());
+        }
+        patch.extend(unsigned(masked.len() as u64));
+        patch.extend(crc32fast::hash(masked).to_le_bytes());
+        patch.push(old_files.len() as u8);
+        for &(old, ignored, retained, stream) in old_files {
+            patch.extend(signed(old.len() as i64 - masked.len() as i64));
+            let mut zeroed = old.to_vec();
+            let (mut place, mut list) = (0, vec![ignored.len() as u8]);
+            for &(distance, length) in ignored {
+                fill(&mut zeroed, (place + distance) as usize, length as usize);
+                place += distance + length as i64;
+                list.extend([signed(distance), unsigned(length)].concat());
+            }
+            place = 0;
+            list.push(retained.len() as u8);
+            for &(distance, shift, length) in retained {
+                fill(&mut zeroed, (place + distance) as usize, length as usize);
+                place += distance + length as i64;
+                list.extend([signed(distance), signed(shift), unsigned(length)].concat());
+            }
+            patch.extend(crc32fast::hash(&zeroed).to_le_bytes());
+            patch.extend(list);
+            patch.extend(unsigned(0));
+            patch.extend(unsigned(stream.len() as u64));
+        }
+        for (.., stream) in old_files {
+            patch.extend(*stream);
+        }
+        patch
+    }
+
+    #[test]
+    fn the_old_file_that_fits_is_found_and_its_ranges_kept() {
+        let stream = uncompressed_stream(b"new \0\0\0\0 file");
+        // Two bytes of the first old file do not matter, four at its end are kept, at offset 4 of the new one.
+        let first: Old<'_> = (b"old??file KEEP", &[(3, 2)], &[(10, -6, 4)], &stream);
+        let second: Old<'_> = (b"another", &[], &[], &[]);
+        let whole = patch(NO_REBASE | TIME_STAMP, b"new \0\0\0\0 file", &[second, first]);
+        assert_eq!(apply(b"old!!file kept", &whole, 100).unwrap(), b"new kept file");
+        assert_eq!(apply(b"old  file \0\0\0\0", &whole, 100).unwrap(), b"new \0\0\0\0 file");
+        assert!(matches!(apply(b"older file kept", &whole, 100), Err(Error::WrongBase { size: 15 })));
+        assert!(matches!(apply(b"OLD!!file kept", &whole, 100), Err(Error::WrongBase { size: 14 })));
+        assert!(matches!(apply(b"old!!file kept", &whole, 12), Err(Error::TooLarge { .. })));
+        // The second one has no stream, and is not the new file.
+        assert!(matches!(apply(b"another", &whole, 100), Err(Error::Malformed { .. })));
+        let header = header(&whole).unwrap();
+        assert_eq!((header.kind, header.target_size, header.flags), (Kind::Pa19, 13, u64::from(NO_REBASE | TIME_STAMP)));
+        // 2001-09-09 01:46:40.
+        assert_eq!(header.file_time, 126_444_736_000_000_000);
+        // What is missing: the streams, then parts of the header.
+        assert!(matches!(apply(b"old!!file kept", &whole[..whole.len() - 1], 100), Err(Error::Truncated { .. })));
+        for length in 4..whole.len() - stream.len() {
+            assert!(apply(b"old!!file kept", &whole[..length], 100).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn the_same_file_needs_no_stream() {
+        let whole = patch(NO_REBASE, b"same", &[(b"same", &[], &[], &[])]);
+        assert_eq!(apply(b"same", &whole, 4).unwrap(), b"same");
+        assert_eq!(header(&whole).unwrap().file_time, 0);
+    }
+
+    #[test]
+    fn a_wrong_result_is_refused() {
+        let stream = uncompressed_stream(b"news");
+        let whole = patch(NO_REBASE, b"olds", &[(b"", &[], &[], &stream)]);
+        assert!(matches!(apply(b"", &whole, 4), Err(Error::HashMismatch { algorithm: HashAlgorithm::Crc32 })));
+    }
+
+    #[test]
+    fn ranges_outside_of_their_files_are_refused() {
+        for retained in [(-1, 1, 1), (0, 0, 5), (0, 1, 4), (0, -1, 1), (3, 0, 2)] {
+            let mut whole = patch(NO_REBASE, b"1234", &[(b"1234", &[], &[], &[])]);
+            let list = whole.len() - 3;
+            let range = [vec![1], signed(retained.0), signed(retained.1), unsigned(retained.2)].concat();
+            whole.splice(list..list + 1, range);
+            assert!(matches!(apply(b"1234", &whole, 4), Err(Error::Malformed { .. })), "{retained:?}");
+        }
+    }
+
+    #[test]
+    fn transforms_of_images_are_not_supported() {
+        let mut whole = patch(NO_REBASE, b"1234", &[(b"1234", &[], &[], &[])]);
+        let pairs = whole.len() - 2;
+        whole[pairs] = 0x81;
+        assert!(matches!(apply(b"1234", &whole, 4), Err(Error::Unsupported { .. })));
+    }
+}

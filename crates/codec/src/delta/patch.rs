@@ -368,3 +368,207 @@ impl Window<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::bits::writer::BitWriter;
+    use super::super::huffman::tests::codes;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What a patch says, in the order of the target.
+    #[derive(Clone, Debug)]
+    pub enum Step {
+        Literal(u8),
+        /// A match: how far back, how long.
+        Back(u64, u64),
+        /// A match along the rift.
+        Rift(u64),
+        /// A match at one of the last distances.
+        Again(usize, u64),
+        /// A match relative to the rift.
+        Near(i64, u64),
+    }
+
+    /// Writes a patch with even codes and without a rift of its own.
+    pub fn patch(steps: &[Step]) -> Vec<u8> {
+        let (main, lengths, nibbles) = (codes(&even_lengths(600)), codes(&even_lengths(256)), codes(&even_lengths(16)));
+        let mut writer = BitWriter::new();
+        writer.bits(0, 1).bits(1, 1);
+        for step in steps {
+            let (slot, length) = match *step {
+                Step::Literal(byte) => {
+                    writer.bits(main[usize::from(byte)].0, main[usize::from(byte)].1);
+                    continue;
+                }
+                Step::Back(distance, length) => match distance {
+                    1..=3 => (distance + 7, length),
+                    _ => ((u64::from(distance.ilog2()) - 2) * 2 + 11 + (distance >> (distance.ilog2() - 1) & 1), length),
+                },
+                Step::Rift(length) => (3, length),
+                Step::Again(index, length) => (4 + index as u64, length),
+                Step::Near(distance, length) => match distance.unsigned_abs() {
+                    0..0x1FFF => (0, length),
+                    0x1FFF..0x9000 => (1, length),
+                    _ => (2, length),
+                },
+            };
+            let short = if length <= 8 { length - 1 } else { 0 };
+            let symbol = (256 + slot.min(if slot < 43 { slot } else { 7 }) * 8 + short) as usize;
+            writer.bits(main[symbol].0, main[symbol].1);
+            match *step {
+                Step::Back(distance, _) if distance > 3 => {
+                    if slot >= 55 {
+                        writer.bits(0b11, 2).bits(slot - 55, 4);
+                    } else if slot >= 47 {
+                        writer.bits(0b01, 2).bits(slot - 47, 3);
+                    } else if slot >= 43 {
+                        writer.bits(0, 1).bits(slot - 43, 2);
+                    }
+                    let bits = distance.ilog2() - 1;
+                    if bits < 4 {
+                        writer.bits(distance, bits);
+                    } else {
+                        let nibble = nibbles[(distance & 15) as usize];
+                        writer.bits(distance >> 4, bits - 4).bits(nibble.0, nibble.1);
+                    }
+                }
+                Step::Near(distance, _) => {
+                    let raw = match (slot, distance < 0) {
+                        (0, _) => distance + 0x2000,
+                        (1, true) => distance + 0x2000 + 0x8000,
+                        (1, false) => distance - 0x2000 + 0x8000,
+                        (_, true) => distance + 0xA000 + 0x2_0000,
+                        (_, false) => distance - 0xA000 + 0x2_0000,
+                    };
+                    writer.bits(raw as u64, 14 + 2 * slot as u32);
+                }
+                _ => {}
+            }
+            if length >= 264 {
+                let long = length - 8;
+                let bits = long.ilog2();
+                writer.bits(lengths[0].0, lengths[0].1).bits(1 << (bits - 8), bits - 7).bits(long, bits);
+            } else if length > 8 {
+                writer.bits(lengths[length as usize - 8].0, lengths[length as usize - 8].1);
+            }
+        }
+        writer.finish()
+    }
+
+    /// What a patch gives, byte by byte.
+    fn expect(source: &[u8], steps: &[Step]) -> Vec<u8> {
+        let mut window = source.to_vec();
+        let mut last = [0u64; 3];
+        for step in steps {
+            let (distance, length) = match *step {
+                Step::Literal(byte) => {
+                    window.push(byte);
+                    continue;
+                }
+                Step::Back(distance, length) => (distance, length),
+                Step::Rift(length) => (source.len() as u64, length),
+                Step::Again(index, length) => (last[index], length),
+                Step::Near(distance, length) => ((source.len() as u64).wrapping_add_signed(distance), length),
+            };
+            let index = last.iter().position(|&one| one == distance).unwrap_or(2);
+            last[..=index].rotate_right(1);
+            last[0] = distance;
+            for _ in 0..length {
+                window.push(window[window.len() - distance as usize]);
+            }
+        }
+        window.split_off(source.len())
+    }
+
+    fn assert_decodes(source: &[u8], steps: &[Step]) {
+        let target = expect(source, steps);
+        let decoded = decode(source, &patch(steps), target.len(), Rift::default()).unwrap();
+        assert!(decoded == target, "{steps:?}");
+    }
+
+    #[test]
+    fn matches_of_every_kind_decode() {
+        let source: Vec<u8> = (0..200_000u32).map(|index| (index.wrapping_mul(index) >> 7) as u8).collect();
+        assert_decodes(
+            &source,
+            &[
+                Step::Literal(7),
+                Step::Back(1, 300),
+                Step::Back(3, 10),
+                Step::Back(5, 2),
+                Step::Back(40, 9),
+                Step::Back(100_000, 70_000),
+                Step::Rift(263),
+                Step::Rift(264),
+                Step::Again(0, 5),
+                Step::Again(1, 3),
+                Step::Again(2, 8),
+                Step::Near(-100, 20),
+                Step::Near(100, 20),
+                Step::Near(-0x3000, 20),
+                Step::Near(-0xB000, 20),
+                Step::Near(0x3000, 20),
+            ],
+        );
+        // From the source into the target, and on.
+        assert_decodes(b"abcdef", &[Step::Back(3, 20), Step::Literal(0), Step::Back(25, 4)]);
+    }
+
+    #[test]
+    fn large_distances_take_the_escape() {
+        let source: Vec<u8> = (0..20_000_000u32).map(|index| (index >> 3) as u8).collect();
+        assert_decodes(&source, &[Step::Back(130_000, 4), Step::Back(300_000, 4), Step::Back(1_500_000, 4), Step::Back(19_000_000, 50)]);
+    }
+
+    #[test]
+    fn copies_along_a_rift_go_on_where_its_entry_says() {
+        let source = b"0123456789";
+        let rift = Rift::new(vec![Entry { source: 10, target: 0 }, Entry { source: 14, target: 7 }]);
+        assert_eq!(decode(source, &patch(&[Step::Rift(6)]), 6, rift).unwrap(), b"012378");
+    }
+
+    #[test]
+    fn matches_outside_of_the_window_are_refused() {
+        for step in [Step::Back(11, 2), Step::Again(0, 2), Step::Near(20, 2), Step::Near(-11, 2)] {
+            let outcome = decode(b"0123456789", &patch(std::slice::from_ref(&step)), 2, Rift::default());
+            assert!(matches!(outcome, Err(Error::Malformed { .. })), "{step:?}");
+        }
+        assert!(decode(b"", &patch(&[Step::Rift(2)]), 2, Rift::default()).is_err());
+    }
+
+    #[test]
+    fn a_patch_that_ends_early_is_refused() {
+        let whole = patch(&[Step::Literal(1), Step::Literal(2), Step::Literal(3)]);
+        assert!(matches!(decode(b"", &whole, 4, Rift::default()), Err(Error::Truncated { .. })));
+        assert!(decode(b"", &[], 1, Rift::default()).is_err());
+        assert_eq!(decode(b"", &[], 0, Rift::default()).unwrap(), b"");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+        #[test]
+        fn any_steps_decode(source in prop::collection::vec(any::<u8>(), 20..60), steps in prop::collection::vec((0u8..4, any::<u8>(), 1u64..20, 2u64..40), 0..40)) {
+            let mut done = 0u64;
+            let steps: Vec<Step> = steps.into_iter().map(|(kind, byte, distance, length)| {
+                let step = match kind {
+                    0 => Step::Literal(byte),
+                    1 if done > 0 => Step::Again(0, length),
+                    2 => Step::Rift(length),
+                    _ => Step::Back(distance, length),
+                };
+                if !matches!(step, Step::Literal(_)) { done += 1; }
+                step
+            }).collect();
+            let target = expect(&source, &steps);
+            prop_assert_eq!(decode(&source, &patch(&steps), target.len(), Rift::default()).unwrap(), target);
+        }
+
+        #[test]
+        fn any_bytes_decode_or_fail(source in prop::collection::vec(any::<u8>(), 0..40), bytes in prop::collection::vec(any::<u8>(), 0..200), size in 0usize..5000) {
+            if let Ok(target) = decode(&source, &bytes, size, Rift::default()) {
+                prop_assert_eq!(target.len(), size);
+            }
+        }
+    }
+}

@@ -273,3 +273,111 @@ impl NumberFormat {
         Ok(magnitude ^ complement)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::bits::writer::BitWriter;
+    use super::super::huffman::tests::codes;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rift(entries: &[(i64, i64)]) -> Rift {
+        Rift::new(entries.iter().map(|&(source, target)| Entry { source, target }).collect())
+    }
+
+    #[test]
+    fn addresses_before_the_first_entry_move_with_the_last_one() {
+        let moves = rift(&[(0x1000, 0x1100), (0x2000, 0x2020)]);
+        assert_eq!([0xFFF, 0x1000, 0x1FFF, 0x2000, -1].map(|address| moves.map(address)), [0x101F, 0x1100, 0x20FF, 0x2020, 0x1F]);
+        assert_eq!(Rift::default().map(7), 7);
+    }
+
+    /// Writes a rift whose numbers have even codes: 248 classes of eight bits, the last four of seven.
+    fn write(entries: &[(i64, i64)]) -> Vec<u8> {
+        let lengths: Vec<u8> = (0..2 * CLASSES).map(|class| if class < 248 { 8 } else { 7 }).collect();
+        let codes = codes(&lengths);
+        let mut writer = BitWriter::new();
+        writer.bits(1, 1);
+        for _ in 0..2 {
+            writer.bits(0, 16).bits(248, 8).bits(7, 4);
+        }
+        writer.number(entries.len() as u64);
+        let mut number = |number: i64| {
+            let magnitude = (if number < 0 { !number } else { number }) as u64;
+            let bits = magnitude.max(1).ilog2().saturating_sub(1);
+            let class = if magnitude < 4 { magnitude } else { u64::from(bits + 1) * 2 + (magnitude >> bits & 1) };
+            let code = codes[class as usize + if number < 0 { CLASSES } else { 0 }];
+            writer.bits(code.0, code.1);
+            if magnitude >= 4 {
+                writer.bits(magnitude, bits);
+            }
+        };
+        let mut last = Entry { source: 0, target: 0 };
+        for &(source, target) in entries {
+            let entry = Entry { source, target };
+            number(source.wrapping_sub(last.source));
+            number(entry.offset().wrapping_sub(last.offset()));
+            last = entry;
+        }
+        writer.finish()
+    }
+
+    #[test]
+    fn more_entries_than_bits_are_refused() {
+        let mut writer = BitWriter::new();
+        writer.bits(1, 1).bits(0, 16).bits(248, 8).bits(7, 4).bits(0, 16).bits(248, 8).bits(7, 4).number(u64::MAX);
+        let stream = writer.finish();
+        assert!(matches!(Rift::read(&mut BitReader::new(&stream).unwrap()), Err(Error::Malformed { .. })));
+        let mut writer = BitWriter::new();
+        let stream = writer.bits(1, 1).bits(127, 8).bits(0, 40).finish();
+        assert!(matches!(Rift::read(&mut BitReader::new(&stream).unwrap()), Err(Error::Malformed { .. })));
+    }
+
+    #[test]
+    fn the_first_of_several_sources_is_the_way_back() {
+        // Two sections overlap in the target from 0x1100 to 0x11FF.
+        let back = rift(&[(0, 0), (0x1000, 0x1000), (0x1200, 0x1100), (0x1400, 0x5000)]).reverse();
+        assert_eq!(
+            [0x10FF, 0x1100, 0x11FF, 0x1200, 0x12FF, 0x5000].map(|target| back.map(target)),
+            [0x10FF, 0x1100, 0x11FF, 0x1300, 0x13FF, 0x1400]
+        );
+        // No address from zero up moves to 0x1300, but one below zero does, with the last entry.
+        assert_eq!(back.map(0x1300), -0x2900);
+    }
+
+    #[test]
+    fn a_composition_without_end_is_refused() {
+        let fine = Rift::new((0..4000).map(|step| Entry { source: step, target: step * 2 }).collect());
+        let folded = Rift::new((0..4000).map(|step| Entry { source: step << 32, target: -1 }).collect());
+        assert!(matches!(folded.then(&fine), Err(Error::Malformed { .. })));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn written_entries_are_read(entries in prop::collection::vec((any::<i64>(), any::<i64>(), 0u32..64), 0..20)) {
+            let entries: Vec<(i64, i64)> = entries.into_iter().map(|(source, target, shift)| (source >> shift, target >> shift)).collect();
+            let stream = write(&entries);
+            let read = Rift::read(&mut BitReader::new(&stream).unwrap()).unwrap();
+            prop_assert_eq!(read, rift(&entries));
+        }
+
+        #[test]
+        fn compositions_and_ways_back_agree_with_single_addresses(
+            first in prop::collection::vec((0i64..60, 0i64..60), 0..8),
+            second in prop::collection::vec((0i64..60, 0i64..60), 0..8),
+        ) {
+            let (first, second) = (rift(&first), rift(&second));
+            let both = first.then(&second).unwrap();
+            for address in -150..150 {
+                prop_assert_eq!(both.map(address), second.map(first.map(address)), "{}", address);
+            }
+            let back = both.reverse();
+            for target in -100..200 {
+                if let Some(source) = (0..400).find(|&source| both.map(source) == target) {
+                    prop_assert_eq!(back.map(target), source, "{}", target);
+                }
+            }
+        }
+    }
+}

@@ -10,6 +10,8 @@
 mod directories;
 mod image;
 mod relocations;
+#[cfg(test)]
+mod tests;
 mod x64;
 mod x86;
 

@@ -294,3 +294,44 @@ const fn two_byte_opcode(opcode: u8) -> Form {
         _ => (O::ModRm, I::None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instructions_have_their_length_and_displacement() {
+        let cases: [(&[u8], usize, Option<usize>); 26] = [
+            (&[0x90], 1, None),
+            (&[0x48, 0x89, 0x5C, 0x24, 0x08], 5, None),           // mov [rsp+8], rbx
+            (&[0x48, 0x8B, 0x05, 1, 2, 3, 4], 7, Some(3)),        // mov rax, [rip+..]
+            (&[0xC7, 0x05, 1, 2, 3, 4, 5, 6, 7, 8], 10, Some(2)), // mov dword [rip+..], imm32
+            (&[0x66, 0xC7, 0x05, 1, 2, 3, 4, 5, 6], 9, Some(3)),  // mov word [rip+..], imm16
+            (&[0x48, 0xB8, 1, 2, 3, 4, 5, 6, 7, 8], 10, None),    // mov rax, imm64
+            (&[0xB8, 1, 2, 3, 4], 5, None),                       // mov eax, imm32
+            (&[0xE8, 1, 2, 3, 4], 5, Some(1)),                    // call
+            (&[0x0F, 0x84, 1, 2, 3, 4], 6, Some(2)),              // je
+            (&[0x74, 5], 2, None),                                // je short
+            (&[0xFF, 0x15, 1, 2, 3, 4], 6, Some(2)),              // call [rip+..]
+            (&[0xF6, 0x05, 1, 2, 3, 4, 9], 7, Some(2)),           // test byte [rip+..], imm8
+            (&[0xF6, 0x15, 1, 2, 3, 4], 6, Some(2)),              // not byte [rip+..]
+            (&[0xF7, 0xC1, 1, 2, 3, 4], 6, None),                 // test ecx, imm32
+            (&[0x8B, 0x04, 0x25, 1, 2, 3, 4], 7, None),           // mov eax, [disp32]
+            (&[0x8B, 0x84, 0x8D, 1, 2, 3, 4], 7, None),           // mov eax, [rbp+rcx*4+disp32]
+            (&[0x8B, 0x44, 0x24, 1], 4, None),                    // mov eax, [rsp+1]
+            (&[0xC2, 8, 0], 3, None),                             // ret 8
+            (&[0xC8, 1, 0, 2], 4, None),                          // enter
+            (&[0xA1, 1, 2, 3, 4, 5, 6, 7, 8], 9, None),           // mov eax, moffs
+            (&[0x67, 0xA1, 1, 2, 3, 4], 6, None),                 // the same with 32 bits
+            (&[0xF3, 0x0F, 0x10, 0x05, 1, 2, 3, 4], 8, Some(4)),  // movss xmm0, [rip+..]
+            (&[0x0F, 0xBA, 0x2D, 1, 2, 3, 4, 5], 8, Some(3)),     // bts [rip+..], imm8
+            (&[0x40, 0x48, 0x90], 1, None),                       // REX twice: the first is left alone
+            (&[0x0F, 0x1F, 0x40, 0x00], 2, None),                 // the long NOP is not known
+            (&[0xE8, 1, 2], 1, None),                             // cut off
+        ];
+        for (code, length, displacement) in cases {
+            let instruction = Instruction::decode(code);
+            assert_eq!((instruction.length, instruction.displacement), (length, displacement), "{code:02x?}");
+        }
+    }
+}
