@@ -270,14 +270,14 @@ fn outward(raw: i64, half: i64, gap: i64) -> i64 {
 
 /// Reads the plain distance of a slot from 7 up.
 fn plain_distance(slot: u32, nibbles: &Huffman, reader: &mut BitReader<'_>) -> Result<i64, Error> {
-    let slot = match slot {
-        7 => match (reader.flag()?, reader.peek() & 1) {
-            (false, _) => reader.bits(2)?.wrapping_add(43),
-            // The second bit is the lowest one that is read here.
-            (true, 0) => (reader.bits(4)? >> 1).wrapping_add(47),
-            (true, _) => (reader.bits(5)? >> 1).wrapping_add(55),
-        },
-        slot => slot.into(),
+    let slot = if slot != 7 {
+        slot.into()
+    } else if !reader.flag()? {
+        reader.bits(2)?.wrapping_add(43)
+    } else if !reader.flag()? {
+        reader.bits(3)?.wrapping_add(47)
+    } else {
+        reader.bits(4)?.wrapping_add(55)
     };
     if slot <= 10 {
         return Ok(slot.wrapping_sub(7) as i64);

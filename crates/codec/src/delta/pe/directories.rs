@@ -8,6 +8,9 @@ use std::collections::HashSet;
 /// Import descriptors that are looked at: a table without a terminator must end somewhere.
 const MAX_IMPORT_DESCRIPTORS: usize = 4096;
 
+/// Resource directories that are looked at, and remembered; real images have some thousands.
+const MAX_RESOURCE_DIRECTORIES: usize = 1 << 20;
+
 /// Flag of a resource directory entry: its name is a string, its data is a subdirectory.
 const HIGH_BIT: u32 = 1 << 31;
 
@@ -56,13 +59,11 @@ impl Source<'_> {
             let (lookup, address) = (field(&self.bytes, 0), field(&self.bytes, 16));
             let (Some(lookup), Some(address)) = (self.image.offset(lookup), self.image.offset(address)) else { continue };
             let thunks = self.bytes.get(lookup..).unwrap_or_default().chunks_exact(width);
-            let thunks = thunks.take(self.work);
-            let length = thunks.take_while(|thunk| thunk.iter().any(|&byte| byte != 0)).count();
+            let length = thunks.take(self.work).take_while(|thunk| thunk.iter().any(|&byte| byte != 0)).count();
             if !self.spend(length) {
                 return;
             }
-            let length = length.saturating_mul(width);
-            let length = length.min(self.bytes.len().saturating_sub(address));
+            let length = length.saturating_mul(width).min(self.bytes.len().saturating_sub(address));
             if let Some(end) = lookup.checked_add(length).filter(|_| length != 0) {
                 self.bytes.copy_within(lookup..end, address);
             }
@@ -138,11 +139,11 @@ impl Source<'_> {
         let end = start.saturating_add(size as usize).min(self.bytes.len());
         let moved_root = self.moved(root);
         let moved = |source: &Self, relative: u32| source.moved(root.wrapping_add(relative)).wrapping_sub(moved_root);
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::from([start]);
         let mut pending = vec![start];
         while let Some(table) = pending.pop() {
             let entries = table.saturating_add(16);
-            if entries > end || !seen.insert(table) {
+            if entries > end {
                 continue;
             }
             let count = |offset| usize::from(u16_at(&self.bytes, table.saturating_add(offset)).unwrap_or(0));
@@ -154,7 +155,7 @@ impl Source<'_> {
                     return;
                 }
                 if data & HIGH_BIT != 0 {
-                    if place > entry {
+                    if place > entry && seen.len() < MAX_RESOURCE_DIRECTORIES && seen.insert(place) {
                         pending.push(place);
                     }
                     let value = moved(self, data & !HIGH_BIT) | HIGH_BIT;

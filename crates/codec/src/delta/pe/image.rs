@@ -6,6 +6,8 @@
 pub(super) const MACHINE_I386: u16 = 0x014C;
 /// `IMAGE_FILE_MACHINE_AMD64`.
 pub(super) const MACHINE_AMD64: u16 = 0x8664;
+/// Sections that are looked at. Every RVA is looked up among them; the loader of Windows XP takes 96.
+const MAX_SECTIONS: usize = 256;
 /// `IMAGE_SCN_MEM_EXECUTE`.
 const EXECUTABLE: u32 = 0x2000_0000;
 
@@ -124,7 +126,7 @@ impl Image {
             let entry = directories_field.checked_add(index.checked_mul(8)?)?;
             *slot = (u32_at(bytes, entry).unwrap_or(0), u32_at(bytes, entry.checked_add(4)?).unwrap_or(0));
         }
-        let section_count = usize::from(u16_at(bytes, header.checked_add(6)?)?);
+        let section_count = usize::from(u16_at(bytes, header.checked_add(6)?)?).min(MAX_SECTIONS);
         let table = field(usize::from(u16_at(bytes, header.checked_add(20)?)?))?;
         let sections = bytes.get(table..).unwrap_or_default().chunks_exact(40).take(section_count).enumerate();
         let sections = sections.filter_map(|(index, raw)| {
