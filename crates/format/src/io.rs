@@ -60,6 +60,20 @@ impl ReadAt for Vec<u8> {
     }
 }
 
+impl<T: ReadAt + ?Sized> ReadAt for &T {
+    fn size(&self) -> u64 {
+        (**self).size()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        (**self).read_exact_at(buffer, offset)
+    }
+
+    fn host_range(&self, offset: u64, length: u64) -> Option<(&File, u64)> {
+        (**self).host_range(offset, length)
+    }
+}
+
 impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
     fn size(&self) -> u64 {
         (**self).size()

@@ -7,10 +7,12 @@
 
 pub mod answer_file;
 pub mod appx;
+pub mod default_associations;
 pub mod file_time;
 pub mod io;
 pub mod iso;
 pub mod media;
+pub mod problem;
 pub mod reg_file;
 pub mod regf;
 pub mod security_descriptor;

@@ -1,1 +1,25 @@
 //! The immutable tree of a Windows image, and where its bytes live.
+//!
+//! An [`Image`] is a value: a [`Tree`] whose files are named by hash, the image's entry in the WIM's XML data, and a handle
+//! to the [`Blobs`]. Servicing makes new values out of old ones. Nothing is mounted, nothing is extracted that is not read.
+
+pub mod address;
+mod blobs;
+mod diff;
+mod host_file;
+mod image_file;
+mod image;
+pub mod medium;
+mod path;
+pub mod registry;
+mod registry_diff;
+pub mod tree;
+
+pub use blobs::{BlobError, Blobs, MAX_WHOLE_BLOB};
+pub use host_file::open_host_file;
+pub use diff::{Changed, TreeDiff};
+pub use image::{Image, ImageError};
+pub use image_file::{ImageFile, ImageFileError};
+pub use path::{ImagePath, PathError};
+pub use registry_diff::RegistryDiff;
+pub use tree::{EditError, Tree, TreeId};

@@ -51,10 +51,10 @@ impl<'s> Context<'s> {
         self.report(ProblemKind::WrongType { expected, found: node.describe() }, node.position)
     }
 
-    /// The text of a scalar, numbers and truth values included: `name: 2026` is a name.
+    /// The text of a scalar, numbers included: `name: 2026` is a name.
     pub fn text<'n>(&mut self, expected: &'static str, node: &'n Node) -> Result<&'n str, Reported> {
         match &node.value {
-            Value::Scalar { text, .. } if !node.is_null() => Ok(text),
+            Value::Scalar { text, plain } if !(*plain && (node.is_null() || parse_boolean(text).is_some())) => Ok(text),
             _ => Err(self.wrong_type(expected, node)),
         }
     }

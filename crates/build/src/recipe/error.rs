@@ -16,7 +16,7 @@ pub enum ProblemKind {
         reason: String,
     },
     /// A limit on hostile input was reached.
-    #[error("{what}: more than {limit}")]
+    #[error("more than {limit} {what}")]
     TooLarge {
         /// What is limited.
         what: &'static str,

@@ -125,26 +125,28 @@ pub struct RenameFile {
 impl Decode for FileChange {
     fn decode(node: &Node, context: &mut Context) -> Result<Self, Reported> {
         let mut fields = Fields::of(node, context)?;
-        let change = match fields.choice(&["add", "content", "delete", "rename"])? {
+        match fields.choice(&["add", "content", "delete", "rename"])? {
             "add" => {
                 let (source, to, properties) = (fields.required("add"), fields.required("to"), properties(&mut fields));
-                Self::Add(AddFile { source: source?, to: to?, properties: properties? })
+                fields.finish();
+                Ok(Self::Add(AddFile { source: source?, to: to?, properties: properties? }))
             }
             "content" => {
                 let (content, to, properties) = (fields.required("content"), fields.required("to"), properties(&mut fields));
-                Self::Write(WriteFile { content: content?, to: to?, properties: properties? })
+                fields.finish();
+                Ok(Self::Write(WriteFile { content: content?, to: to?, properties: properties? }))
             }
             "delete" => {
                 let (path, missing) = (fields.required("delete"), fields.or_default("missing"));
-                Self::Delete(DeleteFile { path: path?, missing: missing? })
+                fields.finish();
+                Ok(Self::Delete(DeleteFile { path: path?, missing: missing? }))
             }
             _ => {
                 let (path, to) = (fields.required("rename"), fields.required("to"));
-                Self::Rename(RenameFile { path: path?, to: to? })
+                fields.finish();
+                Ok(Self::Rename(RenameFile { path: path?, to: to? }))
             }
-        };
-        fields.finish();
-        Ok(change)
+        }
     }
 }
 

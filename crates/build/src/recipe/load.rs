@@ -8,7 +8,7 @@ use super::Recipe;
 use super::decode::{Context, Decode, Fields, Reported};
 use super::error::{Problem, ProblemKind, RecipeError};
 use super::source::{Position, Source, Sources};
-use super::values::normalize;
+use super::values::{normalize, without_dots};
 use super::variables::Variables;
 use super::yaml::{self, Entry, Node, Value};
 
@@ -65,7 +65,7 @@ impl Loader<'_> {
         let mut merged = Vec::new();
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         for (include, position) in includes {
-            let included = self.file(&folder.join(&include), &canonical_folder.join(&include), Some(position))?;
+            let included = self.file(&without_dots(&folder.join(&include)), &canonical_folder.join(&include), Some(position))?;
             merge(&mut merged, included);
         }
         self.active.pop();
@@ -146,14 +146,20 @@ pub(super) fn load(path: &Path, settings: &BTreeMap<String, String>, read: ReadF
     let mut root = loader.file(path, &name, None)?;
     let sources = loader.sources;
     let mut context = Context::new(&sources);
-    let recipe = decode(&mut root, path, settings, &mut context);
+    let recipe = decode(&mut root, settings, &mut context);
     match recipe {
         Ok(recipe) if context.problems.is_empty() => Ok(Recipe { sources, ..recipe }),
-        _ => Err(RecipeError { problems: context.problems }),
+        _ => {
+            let mut problems = context.problems;
+            // As one reads: the order in which they were found follows the types.
+            problems
+                .sort_by_key(|problem| problem.location.as_ref().map(|location| (location.path.clone(), location.line, location.column)));
+            Err(RecipeError { problems })
+        }
     }
 }
 
-fn decode(root: &mut Node, path: &Path, settings: &BTreeMap<String, String>, context: &mut Context) -> Result<Recipe, Reported> {
+fn decode(root: &mut Node, settings: &BTreeMap<String, String>, context: &mut Context) -> Result<Recipe, Reported> {
     let mut variables = None;
     if let Value::Mapping(entries) = &mut root.value
         && let Some(at) = entries.iter().position(|entry| entry.key == "variables")
@@ -164,9 +170,5 @@ fn decode(root: &mut Node, path: &Path, settings: &BTreeMap<String, String>, con
     if !context.problems.is_empty() {
         return Err(Reported);
     }
-    let mut recipe = Recipe::decode(root, context)?;
-    if recipe.name.is_empty() {
-        recipe.name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    }
-    Ok(recipe)
+    Recipe::decode(root, context)
 }

@@ -21,6 +21,8 @@ mod output;
 mod registry;
 mod select;
 mod source;
+#[cfg(test)]
+mod tests;
 mod values;
 mod variables;
 mod yaml;
@@ -54,15 +56,14 @@ use yaml::{Node, Value};
 /// A Wimwright recipe: from a Windows medium to a serviced one.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-#[schemars(extend("$id" = SCHEMA_ID))]
 pub struct Recipe {
     /// Version of the recipe format: 1.
     #[serde(rename = "recipe")]
     #[schemars(with = "u32", range(min = 1, max = 1))]
     version: u32,
     /// A name for the report. Without it: the file's name.
-    #[serde(default)]
-    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The time that steps write where a time must be written. Without it: the time of the input image, so that the
     /// same input and recipe give the same bytes on any day.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,9 +87,6 @@ pub struct Recipe {
     #[serde(skip)]
     pub sources: Sources,
 }
-
-/// Where the recipe's JSON Schema is published.
-const SCHEMA_ID: &str = "https://wimwright.dev/schema/recipe.schema.json";
 
 /// The Windows medium that a build starts from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -125,6 +123,13 @@ impl Recipe {
     /// As for [`Self::load`].
     pub fn read(path: &Path, settings: &BTreeMap<String, String>) -> Result<Self, RecipeError> {
         Self::load(path, settings, &mut |path| std::fs::read(path))
+    }
+
+    /// What a person calls this recipe: its name, or that of its file.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let stem = || self.sources.paths().next().and_then(Path::file_stem).map(|stem| stem.to_string_lossy().into_owned());
+        self.name.clone().or_else(stem).unwrap_or_default()
     }
 
     /// The steps for one image, in the order in which they are done. Empty when no entry means it.
@@ -209,7 +214,7 @@ impl Decode for Recipe {
     fn decode(node: &Node, context: &mut Context) -> Result<Self, Reported> {
         let mut fields = Fields::of(node, context)?;
         let version = fields.required("recipe");
-        let (name, epoch, media) = (fields.or_default("name"), fields.optional("epoch"), fields.optional("media"));
+        let (name, epoch, media) = (fields.optional("name"), fields.optional("epoch"), fields.optional("media"));
         let (images, outputs) = (fields.or_default("images"), fields.or_default("output"));
         let drop = fields.node("drop").map(|node| select::selectors(node, fields.context)).transpose();
         fields.also_allow(&["include", "variables"]);

@@ -32,7 +32,7 @@ pub struct IsoOutput {
     pub path: HostPath,
     /// The volume label, at most 32 characters. Without it: the input's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(min = 1, max = 32))]
     pub label: Option<String>,
     /// Whether UEFI asks for a key press before it boots from the medium.
     #[serde(default)]
@@ -203,31 +203,34 @@ const MAX_LABEL: usize = 32;
 impl Decode for Output {
     fn decode(node: &Node, context: &mut Context) -> Result<Self, Reported> {
         let mut fields = Fields::of(node, context)?;
-        let output = match fields.choice(&["iso", "folder", "wim", "esd", "swm"])? {
+        match fields.choice(&["iso", "folder", "wim", "esd", "swm"])? {
             "iso" => {
                 let (path, label, boot) = (fields.required("iso"), label(&mut fields), fields.or_default("boot"));
                 let install = install_image(&mut fields);
-                Self::Iso(IsoOutput { path: path?, label: label?, boot: boot?, install: install? })
+                fields.finish();
+                Ok(Self::Iso(IsoOutput { path: path?, label: label?, boot: boot?, install: install? }))
             }
             "folder" => {
                 let (path, install) = (fields.required("folder"), install_image(&mut fields));
-                Self::Folder(FolderOutput { path: path?, install: install? })
+                fields.finish();
+                Ok(Self::Folder(FolderOutput { path: path?, install: install? }))
             }
             "wim" => {
                 let (path, compression) = (fields.required("wim"), compression(&mut fields));
-                Self::Wim(WimOutput { path: path?, compression: compression? })
+                fields.finish();
+                Ok(Self::Wim(WimOutput { path: path?, compression: compression? }))
             }
             "esd" => {
                 let (path, level, integrity) = (fields.required("esd"), fields.optional("level"), fields.or_default("integrity"));
-                Self::Esd(EsdOutput { path: path?, level: level?, integrity: integrity? })
+                fields.finish();
+                Ok(Self::Esd(EsdOutput { path: path?, level: level?, integrity: integrity? }))
             }
             _ => {
                 let (path, size, compression) = (fields.required("swm"), fields.required("size"), compression(&mut fields));
-                Self::Swm(SwmOutput { path: path?, size: size?, compression: compression? })
+                fields.finish();
+                Ok(Self::Swm(SwmOutput { path: path?, size: size?, compression: compression? }))
             }
-        };
-        fields.finish();
-        Ok(output)
+        }
     }
 }
 

@@ -76,16 +76,19 @@ impl Decode for RegistryChange {
             return HostPath::decode(node, context).map(Self::File);
         }
         let mut fields = Fields::of(node, context)?;
-        let change = match fields.choice(&["key", "delete"])? {
+        match fields.choice(&["key", "delete"])? {
             "key" => {
                 let (key, values) = (fields.required("key"), fields.node("values"));
                 let values = values.map(|node| decode_values(node, fields.context)).transpose();
-                Self::Set(SetValues { key: key?, values: values?.unwrap_or_default() })
+                fields.finish();
+                Ok(Self::Set(SetValues { key: key?, values: values?.unwrap_or_default() }))
             }
-            _ => Self::Delete(DeleteKey { key: fields.required("delete")? }),
-        };
-        fields.finish();
-        Ok(change)
+            _ => {
+                let key = fields.required("delete");
+                fields.finish();
+                Ok(Self::Delete(DeleteKey { key: key? }))
+            }
+        }
     }
 }
 

@@ -109,7 +109,11 @@ pub(super) fn selectors(node: &Node, context: &mut Context) -> Result<Vec<Spanne
             Value::Mapping(_) => {
                 let mut fields = Fields::of(item, context)?;
                 let key = fields.choice(&["index", "name", "edition"])?;
-                for value in fields.node(key).map(items).unwrap_or_default() {
+                let values = fields.node(key).map(items).unwrap_or_default();
+                if values.is_empty() {
+                    return Err(fields.invalid(key, "this selects no image"));
+                }
+                for value in values {
                     let selector = match key {
                         "index" => index(value, fields.context),
                         "name" => Pattern::decode(value, fields.context).map(Selector::Name),
@@ -123,14 +127,17 @@ pub(super) fn selectors(node: &Node, context: &mut Context) -> Result<Vec<Spanne
             Value::Sequence(_) => return Err(context.wrong_type("an index, a name or an edition", item)),
         }
     }
-    if all.is_empty() { Err(context.invalid("this selects no image", None, node.position)) } else { Ok(all) }
+    Ok(all)
 }
 
 impl Decode for Selection {
     fn decode(node: &Node, context: &mut Context) -> Result<Self, Reported> {
         match &node.value {
             Value::Scalar { text, .. } if parse_integer(text).is_none() => context.word(node, &[("all", ())]).map(|()| Self::All),
-            _ => selectors(node, context).map(Self::AnyOf),
+            _ => match selectors(node, context)? {
+                none if none.is_empty() => Err(context.invalid("this selects no image", None, node.position)),
+                some => Ok(Self::AnyOf(some)),
+            },
         }
     }
 }
@@ -140,8 +147,8 @@ text_schema!(Selector, "Selector", {
     "anyOf": [
         { "type": "integer", "minimum": 1, "description": "The image with this index." },
         keyed_selector("index", "The images with these indexes.", json!({ "type": "integer", "minimum": 1 })),
-        keyed_selector("name", "The images with these names.", json!({ "type": ["string", "number"] })),
-        keyed_selector("edition", "The images with these edition ids: Professional, Enterprise, …", json!({ "type": ["string", "number"] }))
+        keyed_selector("name", "The images with these names.", json!({ "type": ["string", "number"], "minLength": 1 })),
+        keyed_selector("edition", "The images with these edition ids: Professional, Enterprise, …", json!({ "type": ["string", "number"], "minLength": 1 }))
     ]
 });
 

@@ -62,12 +62,17 @@ impl HostPath {
         let source = context.sources.get(position.source);
         let folder = source.and_then(|source| source.path.parent()).unwrap_or(Path::new(""));
         let canonical_folder = source.map_or(Path::new(""), |source| source.canonical_folder.as_path());
-        Self { path: folder.join(text), position: Some(position), canonical: normalize(&canonical_folder.join(text)) }
+        Self { path: without_dots(&folder.join(text)), position: Some(position), canonical: normalize(&canonical_folder.join(text)) }
     }
 }
 
-/// A path without `.`, doubled separators, and `..` after a named part. Only a name: what is opened is the path as
-/// written, since `..` after a symbolic link leads elsewhere.
+/// A path without `.` and doubled separators; `..` stays, since after a symbolic link it leads elsewhere.
+pub(super) fn without_dots(path: &Path) -> PathBuf {
+    path.components().filter(|component| *component != Component::CurDir).collect()
+}
+
+/// A path without `.`, doubled separators, and `..` after a named part. Only a name: what is opened is
+/// [`without_dots`].
 pub(super) fn normalize(path: &Path) -> String {
     let mut parts: Vec<Cow<'_, str>> = Vec::new();
     let mut root = "";
@@ -204,31 +209,7 @@ impl Pattern {
     /// Whether `name` is meant.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        let fold = |text: &str| text.chars().flat_map(char::to_lowercase).collect::<Vec<_>>();
-        let (pattern, name) = (fold(&self.0), fold(name));
-        // The usual two-pointer walk: on a mismatch the last `*` takes one more character. No recursion, at most
-        // pattern times name steps.
-        let (mut at_pattern, mut at_name) = (0, 0);
-        let mut star: Option<(usize, usize)> = None;
-        while at_name < name.len() {
-            match pattern.get(at_pattern) {
-                Some('*') => {
-                    star = Some((at_pattern, at_name));
-                    at_pattern += 1;
-                }
-                Some(c) if *c == '?' || *c == name[at_name] => {
-                    at_pattern += 1;
-                    at_name += 1;
-                }
-                _ => {
-                    let Some((star_pattern, star_name)) = star else { return false };
-                    star = Some((star_pattern, star_name + 1));
-                    at_pattern = star_pattern + 1;
-                    at_name = star_name + 1;
-                }
-            }
-        }
-        pattern[at_pattern..].iter().all(|c| *c == '*')
+        wimwright_servicing::pattern::matches(&self.0, name)
     }
 }
 
@@ -249,6 +230,7 @@ impl Decode for Pattern {
 
 text_schema!(Pattern, "Pattern", {
     "type": ["string", "number"],
+    "minLength": 1,
     "description": "A name in which `*` stands for any characters and `?` for one; upper and lower case are the same."
 });
 
@@ -303,6 +285,7 @@ impl Decode for Timestamp {
 
 text_schema!(Timestamp, "Timestamp", {
     "type": "string",
+    "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].*)?$",
     "description": "A moment like `2026-11-01T00:00:00Z`, or a date, which means its first moment in UTC."
 });
 

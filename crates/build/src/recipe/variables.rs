@@ -40,7 +40,11 @@ impl Variables {
                         let reason = format!("`{}` cannot be the name of a variable", entry.key);
                         context.invalid(reason, Some("letters, digits, `_` and `-`; a letter first"), entry.key_position);
                     }
-                    let text = if entry.value.is_null() { None } else { Some(context.text("text", &entry.value)?.to_owned()) };
+                    let text = match &entry.value.value {
+                        _ if entry.value.is_null() => None,
+                        Value::Scalar { text, .. } => Some(text.clone()),
+                        _ => return Err(context.wrong_type("text", &entry.value)),
+                    };
                     definitions.insert(entry.key.clone(), Definition { text, position: Some(entry.value.position) });
                 }
             }

@@ -160,7 +160,7 @@ impl Composer {
                 let Some(node) = self.anchors.get(&anchor).cloned() else {
                     return Err(syntax("a value cannot contain itself", position));
                 };
-                self.count(&node)?;
+                self.count(&node).map_err(|(kind, _)| (kind, Some(position)))?;
                 self.place(node)
             }
             Event::DocumentStart(..) if self.root.is_some() => Err(syntax("a recipe is one YAML document", position)),
@@ -202,7 +202,7 @@ impl Composer {
     fn begin(&mut self, value: Value, anchor: usize, tagged: bool, position: Position) -> Result<(), Failure> {
         refuse_tag(tagged, position)?;
         if self.open.len() >= MAX_DEPTH {
-            return Err((ProblemKind::TooLarge { what: "nesting", limit: MAX_DEPTH }, Some(position)));
+            return Err((ProblemKind::TooLarge { what: "levels of nesting", limit: MAX_DEPTH }, Some(position)));
         }
         let node = Node { position: Position { length: 1, ..position }, value };
         self.count(&node)?;

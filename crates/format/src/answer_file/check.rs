@@ -2,9 +2,8 @@
 
 use super::components::{KNOWN_COMPONENTS, KnownComponent};
 use super::{AnswerFile, Component, Pass, Settings};
-use crate::xml::Position;
+use crate::problem::{Findings, Problem};
 use std::collections::HashSet;
-use std::fmt;
 
 /// The token of Microsoft's public key, which every component of Windows has.
 const MICROSOFT_PUBLIC_KEY_TOKEN: &str = "31bf3856ad364e35";
@@ -15,36 +14,6 @@ const ARCHITECTURES: [&str; 7] = ["amd64", "x86", "arm64", "arm", "ia64", "wow64
 /// How similar an unknown name must be to a known one to count as misspelt (normalized Damerau-Levenshtein).
 const MISSPELT: f64 = 0.85;
 
-/// How sure it is that something is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// Windows ignores or refuses it.
-    Error,
-    /// It may be right, but we cannot tell: Microsoft's reference does not have it.
-    Unknown,
-}
-
-/// A finding, with its place and what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// How sure it is.
-    pub severity: Severity,
-    /// Where.
-    pub position: Position,
-    /// What is wrong and what would be right.
-    pub message: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let severity = match self.severity {
-            Severity::Error => "error",
-            Severity::Unknown => "unknown",
-        };
-        write!(formatter, "{}: {severity}: {}", self.position, self.message)
-    }
-}
-
 impl AnswerFile {
     /// Checks the file against Microsoft's reference, and against the architecture (`amd64`, `x86`, `arm64`) of the image if one
     /// is given. Findings come in the order of the file.
@@ -52,7 +21,7 @@ impl AnswerFile {
     /// Settings inside a component are not checked: their schema is in the image's catalogue.
     #[must_use]
     pub fn check(&self, image_architecture: Option<&str>) -> Vec<Problem> {
-        let mut findings = Findings(Vec::new());
+        let mut findings = Findings::default();
         for stray in &self.strays {
             let place = if stray.name == "component" { "put it into a `settings` element" } else { "remove it" };
             findings.error(stray.position, format!("`{}` directly in `{}` is ignored: {place}", stray.name, stray.parent));
@@ -62,7 +31,7 @@ impl AnswerFile {
             if !passes.insert(settings.pass.as_str()) {
                 findings.unknown(settings.position, format!("the pass {} appears twice: merge the `settings` elements", settings.pass));
             }
-            findings.settings(settings);
+            check_settings(&mut findings, settings);
             let mut seen = HashSet::new();
             let rightly_built: HashSet<String> = image_architecture
                 .map(|image| {
@@ -72,10 +41,10 @@ impl AnswerFile {
                 .flatten()
                 .collect();
             for component in &settings.components {
-                findings.identity(component);
-                findings.name_and_pass(component, settings);
+                check_identity(&mut findings, component);
+                check_name_and_pass(&mut findings, component, settings);
                 if let Some(image) = image_architecture {
-                    findings.architecture(component, image, &rightly_built);
+                    check_architecture(&mut findings, component, image, &rightly_built);
                 }
                 let lower = |text: &Option<String>| text.as_deref().unwrap_or_default().to_lowercase();
                 let identity = (component.name.to_lowercase(), lower(&component.processor_architecture), lower(&component.language));
@@ -85,9 +54,7 @@ impl AnswerFile {
                 }
             }
         }
-        let Findings(mut problems) = findings;
-        problems.sort_by_key(|problem| problem.position);
-        problems
+        findings.into_problems()
     }
 }
 
@@ -95,93 +62,81 @@ fn fits(component: &Component, image: &str) -> bool {
     component.processor_architecture.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(image) || own.eq_ignore_ascii_case("neutral"))
 }
 
-struct Findings(Vec<Problem>);
-
-impl Findings {
-    fn error(&mut self, position: Position, message: String) {
-        self.0.push(Problem { severity: Severity::Error, position, message });
+fn check_settings(findings: &mut Findings, settings: &Settings) {
+    if settings.pass.parse::<Pass>().is_err() {
+        let nearest = nearest(&settings.pass, Pass::ALL.map(Pass::name).into_iter());
+        let names = Pass::ALL.map(Pass::name).join(", ");
+        let advice = nearest.map_or_else(|| format!("the passes are {names}"), |(name, _)| format!("did you mean {name}?"));
+        findings.error(settings.position, format!("`{}` is no configuration pass: {advice}", settings.pass));
     }
-
-    fn unknown(&mut self, position: Position, message: String) {
-        self.0.push(Problem { severity: Severity::Unknown, position, message });
+    if settings.was_processed {
+        let message = format!("the pass {} is marked wasProcessed, so Setup skips it: remove the attribute", settings.pass);
+        findings.error(settings.position, message);
     }
+}
 
-    fn settings(&mut self, settings: &Settings) {
-        if settings.pass.parse::<Pass>().is_err() {
-            let nearest = nearest(&settings.pass, Pass::ALL.map(Pass::name).into_iter());
-            let names = Pass::ALL.map(Pass::name).join(", ");
-            let advice = nearest.map_or_else(|| format!("the passes are {names}"), |(name, _)| format!("did you mean {name}?"));
-            self.error(settings.position, format!("`{}` is no configuration pass: {advice}", settings.pass));
-        }
-        if settings.was_processed {
-            let message = format!("the pass {} is marked wasProcessed, so Setup skips it: remove the attribute", settings.pass);
-            self.error(settings.position, message);
-        }
+fn check_identity(findings: &mut Findings, component: &Component) {
+    let needed = [
+        ("processorArchitecture", &component.processor_architecture, "amd64"),
+        ("publicKeyToken", &component.public_key_token, MICROSOFT_PUBLIC_KEY_TOKEN),
+    ];
+    for (name, _, usual) in needed.iter().filter(|(_, value, _)| value.is_none()) {
+        let message = format!("{} has no {name}: Windows finds no such component. Usual is {name}=\"{usual}\"", component.name);
+        findings.error(component.position, message);
     }
-
-    fn identity(&mut self, component: &Component) {
-        let needed = [
-            ("processorArchitecture", &component.processor_architecture, "amd64"),
-            ("publicKeyToken", &component.public_key_token, MICROSOFT_PUBLIC_KEY_TOKEN),
-        ];
-        for (name, _, usual) in needed.iter().filter(|(_, value, _)| value.is_none()) {
-            let message = format!("{} has no {name}: Windows finds no such component. Usual is {name}=\"{usual}\"", component.name);
-            self.error(component.position, message);
-        }
-        let usual = [("language", &component.language, "neutral"), ("versionScope", &component.version_scope, "nonSxS")];
-        for (name, _, usual) in usual.iter().filter(|(_, value, _)| value.is_none()) {
-            let message = format!("{} has no {name}, which Windows SIM always writes: usual is {name}=\"{usual}\"", component.name);
-            self.unknown(component.position, message);
-        }
-        let known = known(&component.name).is_some();
-        if let Some(token) = component.public_key_token.as_deref().filter(|token| known && *token != MICROSOFT_PUBLIC_KEY_TOKEN) {
-            let message =
-                format!("{} has the publicKeyToken `{token}`; Microsoft's components have {MICROSOFT_PUBLIC_KEY_TOKEN}", component.name);
-            self.error(component.position, message);
-        }
-        if let Some(scope) = component.version_scope.as_deref().filter(|scope| !["nonSxS", "SxS"].contains(scope)) {
-            self.unknown(component.position, format!("{} has the versionScope `{scope}`; usual is nonSxS", component.name));
-        }
+    let usual = [("language", &component.language, "neutral"), ("versionScope", &component.version_scope, "nonSxS")];
+    for (name, _, usual) in usual.iter().filter(|(_, value, _)| value.is_none()) {
+        let message = format!("{} has no {name}, which Windows SIM always writes: usual is {name}=\"{usual}\"", component.name);
+        findings.unknown(component.position, message);
     }
+    let known = known(&component.name).is_some();
+    if let Some(token) = component.public_key_token.as_deref().filter(|token| known && *token != MICROSOFT_PUBLIC_KEY_TOKEN) {
+        let message =
+            format!("{} has the publicKeyToken `{token}`; Microsoft's components have {MICROSOFT_PUBLIC_KEY_TOKEN}", component.name);
+        findings.error(component.position, message);
+    }
+    if let Some(scope) = component.version_scope.as_deref().filter(|scope| !["nonSxS", "SxS"].contains(scope)) {
+        findings.unknown(component.position, format!("{} has the versionScope `{scope}`; usual is nonSxS", component.name));
+    }
+}
 
-    fn name_and_pass(&mut self, component: &Component, settings: &Settings) {
-        let name = &component.name;
-        if name.is_empty() {
-            return self.error(component.position, "a component without a name is ignored: give it one".to_owned());
-        }
-        let Some(known) = known(name) else {
-            return match nearest(name, KNOWN_COMPONENTS.iter().map(|known| known.name)) {
-                Some((nearest, similarity)) if similarity >= MISSPELT => {
-                    self.error(component.position, format!("there is no component {name}: did you mean {nearest}?"));
-                }
-                _ => {
-                    let message = format!("{name} is not in Microsoft's reference for Windows 10 and 11: check that the image has it");
-                    self.unknown(component.position, message);
-                }
-            };
+fn check_name_and_pass(findings: &mut Findings, component: &Component, settings: &Settings) {
+    let name = &component.name;
+    if name.is_empty() {
+        return findings.error(component.position, "a component without a name is ignored: give it one".to_owned());
+    }
+    let Some(known) = known(name) else {
+        return match nearest(name, KNOWN_COMPONENTS.iter().map(|known| known.name)) {
+            Some((nearest, similarity)) if similarity >= MISSPELT => {
+                findings.error(component.position, format!("there is no component {name}: did you mean {nearest}?"));
+            }
+            _ => {
+                let message = format!("{name} is not in Microsoft's reference for Windows 10 and 11: check that the image has it");
+                findings.unknown(component.position, message);
+            }
         };
-        if let Ok(pass) = settings.pass.parse::<Pass>()
-            && !known.passes.contains(&pass)
-        {
-            let passes: Vec<_> = known.passes.iter().map(|pass| pass.name()).collect();
-            let message = format!("{name} has no settings for the pass {pass}: move it to {}", passes.join(" or "));
-            self.error(component.position, message);
-        }
+    };
+    if let Ok(pass) = settings.pass.parse::<Pass>()
+        && !known.passes.contains(&pass)
+    {
+        let passes: Vec<_> = known.passes.iter().map(|pass| pass.name()).collect();
+        let message = format!("{name} has no settings for the pass {pass}: move it to {}", passes.join(" or "));
+        findings.error(component.position, message);
     }
+}
 
-    fn architecture(&mut self, component: &Component, image: &str, rightly_built: &HashSet<String>) {
-        let Some(own) = component.processor_architecture.as_deref() else { return };
-        if !ARCHITECTURES.iter().any(|known| known.eq_ignore_ascii_case(own)) {
-            let message = format!("{} has the processorArchitecture `{own}`, which does not exist: write {image}", component.name);
-            return self.error(component.position, message);
-        }
-        // A file for several images has the component once for each architecture; a 64-bit image takes wow64 too.
-        if fits(component, image) || own.eq_ignore_ascii_case("wow64") || rightly_built.contains(&component.name.to_lowercase()) {
-            return;
-        }
-        let message = format!("{} is for {own}, the image is {image}, so it is ignored: write {image}", component.name);
-        self.error(component.position, message);
+fn check_architecture(findings: &mut Findings, component: &Component, image: &str, rightly_built: &HashSet<String>) {
+    let Some(own) = component.processor_architecture.as_deref() else { return };
+    if !ARCHITECTURES.iter().any(|known| known.eq_ignore_ascii_case(own)) {
+        let message = format!("{} has the processorArchitecture `{own}`, which does not exist: write {image}", component.name);
+        return findings.error(component.position, message);
     }
+    // A file for several images has the component once for each architecture; a 64-bit image takes wow64 too.
+    if fits(component, image) || own.eq_ignore_ascii_case("wow64") || rightly_built.contains(&component.name.to_lowercase()) {
+        return;
+    }
+    let message = format!("{} is for {own}, the image is {image}, so it is ignored: write {image}", component.name);
+    findings.error(component.position, message);
 }
 
 fn known(name: &str) -> Option<&'static KnownComponent> {

@@ -11,8 +11,6 @@ mod components;
 #[cfg(test)]
 mod tests;
 
-pub use check::{Problem, Severity};
-
 use crate::xml::{self, Position, Positions, XmlError};
 use std::fmt;
 use std::str::FromStr;

@@ -50,7 +50,8 @@ impl NameGiver {
         let room = limit.saturating_sub(units(extension));
         let first = format!("{}{dot}{extension}", cut(&stem, room));
         let mut candidate = first.clone();
-        while !self.taken.insert(candidate.to_uppercase()) {
+        // Readers take the dot away that ends a name without extension: then a directory may not have that name.
+        while !self.taken.insert(candidate.trim_end_matches('.').to_uppercase()) {
             let number = self.numbers.entry(first.clone()).or_default();
             *number = number.saturating_add(1);
             let suffix = format!("_{number}");
@@ -122,6 +123,7 @@ mod tests {
             "MICROSOFT_WINDOWS_FOUNDAT_1.CAB;1",
         ];
         assert_eq!(given, wanted);
+        assert_eq!(give(Names::Primary, &[("ä", true), ("ö", false)]), ["_", "__1.;1"]);
     }
 
     #[test]

@@ -144,23 +144,23 @@ impl<'a> DirectoryRecord<'a> {
         self.0.bytes(33, self.0.u8(32)?.into())
     }
 
-    /// The name without its version, and without the dot that ends a name with no extension.
+    /// The name without its version.
     fn name(&self, joliet: bool) -> Result<String, VolumeError> {
         let raw = self.raw_name()?;
-        let name = if joliet {
+        let mut name = if joliet {
             let units = raw.as_chunks::<2>().0.iter().map(|unit| u16::from_be_bytes(*unit));
             char::decode_utf16(units).collect::<Result<String, _>>().map_err(|_| self.0.malformed("a Joliet name is not UTF-16"))?
         } else {
             latin(raw)
         };
-        if self.flags()? & FLAG_DIRECTORY != 0 {
-            return Ok(name);
+        if let Some((plain, version)) = name.rsplit_once(';')
+            && self.flags()? & FLAG_DIRECTORY == 0
+            && !version.is_empty()
+            && version.bytes().all(|digit| digit.is_ascii_digit())
+        {
+            name.truncate(plain.len());
         }
-        let plain = match name.rsplit_once(';') {
-            Some((plain, version)) if !version.is_empty() && version.bytes().all(|digit| digit.is_ascii_digit()) => plain,
-            _ => &name,
-        };
-        Ok(plain.strip_suffix('.').filter(|plain| !plain.is_empty()).unwrap_or(plain).to_owned())
+        Ok(name)
     }
 }
 
@@ -168,6 +168,7 @@ impl<'a> DirectoryRecord<'a> {
 fn list_directory(volume: &VolumeDescriptor, bytes: &[u8], offset: u64, listing: &mut Listing<'_>) -> Result<(), VolumeError> {
     // The extents so far of a file whose last record is still to come.
     let mut pending: Vec<Extent> = Vec::new();
+    let mut last_name = None;
     for sector in bytes.chunks(2048) {
         let mut rest = sector;
         while let Some(length) = rest.first().copied().map(usize::from).filter(|length| *length != 0) {
@@ -186,7 +187,7 @@ fn list_directory(volume: &VolumeDescriptor, bytes: &[u8], offset: u64, listing:
                 }
                 continue;
             }
-            let name = record.name(volume.joliet)?;
+            let recorded = record.name(volume.joliet)?;
             let size = pending.iter().fold(0_u64, |size, extent| size.saturating_add(extent.length));
             let mut list = listing.tree().extent_list(size);
             for extent in pending.drain(..) {
@@ -194,9 +195,13 @@ fn list_directory(volume: &VolumeDescriptor, bytes: &[u8], offset: u64, listing:
             }
             let extents = list.extents;
             // Versions of one file stand together, the highest first (ECMA-119 9.3): it is the file.
-            if flags & FLAG_DIRECTORY == 0 && listing.contains(&name) {
+            if flags & FLAG_DIRECTORY == 0 && last_name.as_ref() == Some(&recorded) {
                 continue;
             }
+            // A file without extension is recorded with a dot at its end, which is not part of its name.
+            let plain = recorded.strip_suffix('.').filter(|plain| flags & FLAG_DIRECTORY == 0 && !plain.is_empty());
+            let name = plain.filter(|plain| !listing.contains(plain)).unwrap_or(&recorded).to_owned();
+            last_name = Some(recorded);
             let kind = if flags & FLAG_DIRECTORY != 0 { EntryKind::Directory } else { EntryKind::File };
             let identity = record.extent(volume.block)?.offset.unwrap_or(0);
             listing.push(Record { name, kind, size, extents, created: None, modified: record.modified()?, accessed: None, identity })?;

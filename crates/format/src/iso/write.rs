@@ -157,9 +157,9 @@ impl TreeLayout {
         let mut at = 0_usize;
         while let Some(directory) = layout.directories.get(at) {
             let mut giver = NameGiver::new(names);
-            let children = tree.children(directory.node).iter();
+            let children = tree.children(directory.node);
             let mut entries: Vec<(Vec<u8>, usize)> =
-                children.filter_map(|child| Some((giver.give(&tree.nodes.get(*child)?.name, tree.is_directory(*child)), *child))).collect();
+                children.filter_map(|child| Some((giver.give(&tree.nodes.get(child)?.name, tree.is_directory(child)), child))).collect();
             // Names are of legal characters, so that the order of their bytes is that of ECMA-119 9.3.
             entries.sort_unstable();
             for (name, node) in entries.iter().filter(|(_, node)| tree.is_directory(*node)) {

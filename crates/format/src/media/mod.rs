@@ -23,6 +23,8 @@
 
 pub mod bridge;
 pub(crate) mod bytes;
+#[cfg(test)]
+mod tests;
 pub(crate) mod time;
 pub mod volume;
 

@@ -13,7 +13,7 @@ use crate::{iso, udf};
 pub const MAX_ENTRIES: usize = 1 << 20;
 /// Extents of all files and directories together: 4 million would describe 4 PiB in UDF's largest extents.
 pub const MAX_EXTENTS: usize = 1 << 22;
-/// Levels of directories. UDF limits a path to 1023 bytes (UDF 2.60, 4.2), which leaves 511 names.
+/// Levels of directories. UDF limits a path to 1023 bytes (UDF 1.02, section 2, "Maximum Pathsize"), which leaves 511 names.
 pub const MAX_DEPTH: u16 = 511;
 /// Bytes of all directories together: 256 for each of [`MAX_ENTRIES`]. Bounds the memory that a directory asks for.
 pub const MAX_DIRECTORY_BYTES: u64 = 1 << 28;
@@ -405,7 +405,8 @@ impl Tree {
         if depth > MAX_DEPTH {
             return Err(VolumeError::Limit { what: "levels of directories", limit: MAX_DEPTH.into() });
         }
-        if record.kind == EntryKind::Directory && !self.directories.insert(record.identity) {
+        // An empty directory has no place of its own on some discs.
+        if record.kind == EntryKind::Directory && record.size > 0 && !self.directories.insert(record.identity) {
             return Err(VolumeError::DirectoryCycle { offset: record.identity });
         }
         let Record { name, kind, size, extents, created, modified, accessed, .. } = record;

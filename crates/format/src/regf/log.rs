@@ -18,7 +18,7 @@ const ENTRY_HEADER: usize = 40;
 /// File type of a log of the new generation.
 const NEW_LOG: u32 = 6;
 /// Seed of the hashes, as Windows has it.
-const HASH_SEED: u64 = 0xC554_4E7A_884D_EF82;
+const HASH_SEED: u64 = 0x82EF_4D88_7A4E_55C5;
 
 /// A log that could be applied.
 struct Log<'a> {
@@ -150,12 +150,13 @@ fn apply_new(file: &mut Vec<u8>, base: &BaseBlock, logs: &[Log<'_>]) -> Result<O
     Ok(last)
 }
 
-/// Applies the first old log that belongs to the hive; returns the sequence number, or `None` when none does.
+/// Applies the first old log that belongs to the hive: of the same time, or, where the hive's base block is damaged, not
+/// older than its first bin. Returns the sequence number, or `None` when none does.
 fn apply_old(file: &mut Vec<u8>, base: &BaseBlock, logs: &[Log<'_>]) -> Result<Option<u32>, Error> {
-    // With a damaged base block the first bin's copy of the time counts.
-    let backup = || u64_at(file, BASE_BLOCK_SIZE.saturating_add(BIN_TIME));
-    let time = if base.checksum_valid { Some(base.last_written) } else { backup() };
-    let complete = |log: &&Log<'_>| log.base.primary_sequence == log.base.secondary_sequence && Some(log.base.last_written) == time;
+    // The first bin has a copy of the time, but of the last write that ended: the log of the interrupted write is later.
+    let ended = u64_at(file, BASE_BLOCK_SIZE.saturating_add(BIN_TIME)).unwrap_or_default();
+    let belongs = |time: u64| if base.checksum_valid { time == base.last_written } else { time >= ended };
+    let complete = |log: &&Log<'_>| log.base.primary_sequence == log.base.secondary_sequence && belongs(log.base.last_written);
     let Some(log) = logs.iter().find(complete) else { return Ok(None) };
     if !base.checksum_valid {
         put(file, 0, log.bytes.get(..SECTOR).unwrap_or_default()).ok_or(Error::NoUsableLog { logs: logs.len() })?;

@@ -30,6 +30,7 @@ mod security;
 mod subkey_list;
 #[cfg(test)]
 mod tests;
+mod upcase;
 mod value;
 mod verify;
 
@@ -43,8 +44,9 @@ use field::put;
 use key_node::{FLAG_HIVE_ENTRY, FLAG_NO_DELETE, KeyNode, NewKeyNode};
 
 pub use data::{Data, ValueKind};
-pub use name::{MAX_KEY_NAME, MAX_VALUE_NAME, upcase};
+pub use name::{MAX_KEY_NAME, MAX_VALUE_NAME};
 pub use read::Walk;
+pub use upcase::upcase;
 pub use value::Value;
 pub use verify::{MAX_DEPTH, Problem, ProblemKind, Verification};
 
@@ -57,6 +59,12 @@ pub enum Error {
     NotAHive {
         /// The first bytes.
         found: Vec<u8>,
+    },
+    /// The file is a transaction log.
+    #[error("this is a transaction log (base block type {file_type}), not a hive")]
+    Log {
+        /// The type that the base block gives.
+        file_type: u32,
     },
     /// A version from before Windows NT 4, or one not known yet.
     #[error("registry hive version {major}.{minor} is not supported (1.3 to 1.6 are)")]
@@ -197,11 +205,14 @@ impl Hive {
     /// block itself is damaged, the size of the bins is measured, as the self-healing of Windows does.
     ///
     /// # Errors
-    /// When this is no hive, of an unknown version, cut off, or without a root key.
+    /// When this is no hive (a log, say), of an unknown version, cut off, or without a root key.
     pub fn from_bytes(file: Vec<u8>) -> Result<Self, Error> {
         let base = BaseBlock::parse(&file)?;
         if base.major != 1 || !(3..=6).contains(&base.minor) {
             return Err(Error::Version { major: base.major, minor: base.minor });
+        }
+        if base.checksum_valid && base.file_type != 0 {
+            return Err(Error::Log { file_type: base.file_type });
         }
         let available = file.len() as u64;
         let bins = file.get(BASE_BLOCK_SIZE..).ok_or(Error::Truncated { needed: BASE_BLOCK_SIZE as u64, available })?;

@@ -1,38 +1,16 @@
 //! Names of keys and values: how they are stored, compared and hashed.
 //!
 //! A name is UTF-16. Where every unit is below 256 Windows stores the low bytes only ("compressed"). Comparison and
-//! hashing see the name in upper case by the one-to-one table of the Windows kernel (`l_intl.nls`).
+//! hashing see the name in upper case (`upcase`).
 
 use std::fmt;
+
+use super::upcase::upcase;
 
 /// Longest key name in UTF-16 units (Microsoft Learn, "Registry element size limits").
 pub const MAX_KEY_NAME: usize = 255;
 /// Longest value name in UTF-16 units (same source).
 pub const MAX_VALUE_NAME: usize = 16_383;
-
-/// The upper case of one UTF-16 unit, as the kernel's table has it.
-///
-/// The table maps a unit only where the mapping can be undone (so neither `ß` nor `ı` nor `µ` change), and knows the
-/// Greek letters with iota subscript as pairs. Checked against Wine's `l_intl.nls` in the tests.
-#[must_use]
-pub fn upcase(unit: u16) -> u16 {
-    match unit {
-        0x61..=0x7A => unit ^ 0x20,
-        0..=0xBF => unit,
-        0x1F80..=0x1F87 | 0x1F90..=0x1F97 | 0x1FA0..=0x1FA7 => unit | 8,
-        0x1FB3 | 0x1FC3 | 0x1FF3 => unit.wrapping_add(9),
-        _ => upcase_by_unicode(unit).unwrap_or(unit),
-    }
-}
-
-fn upcase_by_unicode(unit: u16) -> Option<u16> {
-    let lower = char::from_u32(u32::from(unit))?;
-    let mut mapped = lower.to_uppercase();
-    let (upper, None) = (mapped.next()?, mapped.next()) else { return None };
-    let mut back = upper.to_lowercase();
-    let round_trip = back.next() == Some(lower) && back.next().is_none();
-    u16::try_from(u32::from(upper)).ok().filter(|_| round_trip)
-}
 
 /// A name as it lies in a cell.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,12 +68,12 @@ pub(super) fn hash(upcased: impl Iterator<Item = u16>) -> u32 {
     upcased.fold(0, |hash: u32, unit| hash.wrapping_mul(37).wrapping_add(u32::from(unit)))
 }
 
-/// The hint that an `lf` list stores beside a key: the low bytes of the first four units, zero from the first unit on
-/// that has no such form.
+/// The hint that an `lf` list stores beside a key: the low bytes of the first four units, or zero where one of them has
+/// no such form.
 pub(super) fn hint(units: impl Iterator<Item = u16>) -> u32 {
     let mut bytes = [0; 4];
     for (byte, unit) in bytes.iter_mut().zip(units) {
-        let Ok(low) = u8::try_from(unit) else { break };
+        let Ok(low) = u8::try_from(unit) else { return 0 };
         *byte = low;
     }
     u32::from_le_bytes(bytes)

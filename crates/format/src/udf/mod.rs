@@ -23,5 +23,7 @@ mod volume;
 mod write;
 
 pub(crate) use identifier::length as identifier_length;
+#[cfg(test)]
+pub(crate) use tag::seal;
 pub(crate) use volume::{is_announced, read};
 pub(crate) use write::{Layout, MAX_FILE_SIZE, Volume};

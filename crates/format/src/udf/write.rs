@@ -79,15 +79,14 @@ impl Layout {
         };
         for directory in layout.directories.clone() {
             layout.place(directory)?;
-            let children = tree.children(directory);
-            let names = children.iter().filter_map(|child| tree.nodes.get(*child)).map(|node| identifier_size(&node.name) as u64);
+            let names = tree.children(directory).filter_map(|child| tree.nodes.get(child)).map(|node| identifier_size(&node.name) as u64);
             let bytes = names.fold(identifier_size("") as u64, u64::saturating_add);
             if let Some(slot) = layout.directory_bytes.get_mut(directory) {
                 *slot = bytes;
             }
             layout.blocks = layout.blocks.saturating_add(bytes.div_ceil(SECTOR));
-            for child in children.iter().filter(|child| !tree.is_directory(**child)) {
-                layout.place(*child)?;
+            for file in tree.children(directory).filter(|child| !tree.is_directory(*child)) {
+                layout.place(file)?;
             }
         }
         Ok(layout)
@@ -189,8 +188,8 @@ impl Layout {
             self.write_file_entry(tree, *directory, volume, placed, output)?;
             let first = u64::from(self.entry(*directory)).saturating_add(1);
             output.sectors(first.saturating_add(volume.partition.into()), &self.file_identifiers(tree, *directory, first))?;
-            for file in tree.children(*directory).iter().filter(|child| !tree.is_directory(**child)) {
-                self.write_file_entry(tree, *file, volume, placed, output)?;
+            for file in tree.children(*directory).filter(|child| !tree.is_directory(*child)) {
+                self.write_file_entry(tree, file, volume, placed, output)?;
             }
         }
         Ok(())
@@ -225,8 +224,8 @@ impl Layout {
         let block = self.entry(index);
         // A directory is linked from its own parent entry or its parent, and from the parent entry of each directory in it.
         let (file_type, links, first, size) = match &node.kind {
-            NodeKind::Directory { children } => {
-                let inner = children.iter().filter(|child| tree.is_directory(**child)).count();
+            NodeKind::Directory { .. } => {
+                let inner = tree.children(index).filter(|child| tree.is_directory(*child)).count();
                 let bytes = self.directory_bytes.get(index).copied().unwrap_or(0);
                 (4_u8, inner.saturating_add(1), block.saturating_add(1), bytes)
             }
@@ -269,9 +268,9 @@ impl Layout {
     fn file_identifiers(&self, tree: &Tree, directory: usize, block: u64) -> Vec<u8> {
         let parent = tree.nodes.get(directory).map_or(0, |node| node.parent);
         let parent = (parent, "", IS_DIRECTORY | IS_PARENT);
-        let children = tree.children(directory).iter().filter_map(|child| {
-            let characteristics = if tree.is_directory(*child) { IS_DIRECTORY } else { 0 };
-            Some((*child, tree.nodes.get(*child)?.name.as_str(), characteristics))
+        let children = tree.children(directory).filter_map(|child| {
+            let characteristics = if tree.is_directory(child) { IS_DIRECTORY } else { 0 };
+            Some((child, tree.nodes.get(child)?.name.as_str(), characteristics))
         });
         let mut all = Vec::new();
         for (node, name, characteristics) in [parent].into_iter().chain(children) {

@@ -13,7 +13,7 @@ use wimwright_codec::Compression;
 
 use super::fields::Fields;
 use super::header::{Header, ResourceHeader, resource_flags};
-use super::resource::Resource;
+use super::resource::{ChunkForm, Layout, Resource};
 use super::{BlobId, Error};
 use crate::io::ReadAt;
 
@@ -110,9 +110,30 @@ impl BlobTable {
                 kept.push(blob);
             }
         }
+        check_extent(&kept, source.size())?;
         metadata.truncate(usize::try_from(header.image_count).unwrap_or(usize::MAX));
         Ok(Self { blobs: kept, metadata, index })
     }
+}
+
+/// Refuses tables whose resources are longer together than the file, or whose blobs are longer together than their solid
+/// resource. No writer lets contents overlap, and a few kilobytes of overlapping entries could stand for years of work.
+fn check_extent(blobs: &[Blob], file_size: u64) -> Result<(), Error> {
+    let mut stored = 0_u64;
+    for group in blobs.chunk_by(|left, right| left.resource == right.resource) {
+        let Some(Resource { offset, stored_size, size, layout }) = group.first().map(|blob| blob.resource) else { continue };
+        let is_solid = matches!(layout, Layout::Chunked { form: ChunkForm::Solid, .. });
+        let count = if is_solid { 1 } else { group.len() as u64 };
+        stored = stored.saturating_add(stored_size.saturating_mul(count));
+        let bytes = group.iter().fold(0_u64, |sum, blob| sum.saturating_add(blob.size));
+        if is_solid && bytes > size {
+            return Err(Error::Resource { offset, reason: "its blobs are longer together than it" });
+        }
+        if stored > file_size {
+            return Err(Error::Resource { offset, reason: "it and the resources before it are longer than the file" });
+        }
+    }
+    Ok(())
 }
 
 /// Ends a run of solid entries: finds every blob's resource.

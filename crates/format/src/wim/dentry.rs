@@ -17,8 +17,8 @@
 //! | next multiple of 8 | tagged items | see [`super::tagged`] |
 //!
 //! An extra stream entry is `{ length: u64, reserved: u64, hash: 20 bytes, name length: u16, name, NUL }`, padded to 8.
-//! A file with named streams has all of its streams there, reparse data and the unnamed stream first, and a zero hash.
-//! Sources: wimlib's `dentry.c` and `inode.h`; checked against wimlib 1.13.6 and WIMGAPI files.
+//! Where an entry has more than one stream, all are extra entries, reparse data and the unnamed stream first, and the hash
+//! is zero. Sources: wimlib's `dentry.c` and `inode.h`; checked against wimlib 1.13.6, DISM and WIMGAPI files.
 
 use super::fields::{Fields, align8};
 use super::metadata::{MetadataError, NameProblem};
@@ -158,28 +158,49 @@ impl Dentry {
             let tag = fields.u32(88).ok_or_else(short)?;
             entry.reparse = Some(Reparse { tag, reserved: u16_at(92)?, flags: u16_at(94)?, data: None });
         }
-        entry.take_unnamed(hash);
+        let mut unnamed: Vec<Option<BlobId>> = hash.map(Some).into_iter().collect();
         let subdirectory = if entry.is_directory() { u64_at(16)? } else { 0 };
         let mut total = align8(length);
         for _ in 0..stream_count {
             let (stream, length) = decode_stream(rest, total).ok_or_else(truncated)?;
             total = total.saturating_add(length);
             if stream.name.is_empty() {
-                entry.take_unnamed(stream.blob);
+                unnamed.push(stream.blob);
             } else {
                 entry.named_streams.push(stream);
             }
         }
+        // A zero hash in the entry itself says nothing where extra entries are. Of a reparse point's unnamed streams the
+        // first is the reparse data.
+        let mut unnamed = unnamed.into_iter();
+        if let Some(reparse) = &mut entry.reparse
+            && attributes & file_attributes::ENCRYPTED == 0
+        {
+            reparse.data = unnamed.next().flatten();
+        }
+        entry.data = unnamed.next().flatten();
         Ok(Some((entry, subdirectory, total)))
     }
 
-    /// Gives an unnamed stream its meaning: of a reparse point the first is the reparse data.
-    fn take_unnamed(&mut self, blob: Option<BlobId>) {
-        match &mut self.reparse {
-            Some(reparse) if reparse.data.is_none() && self.attributes & file_attributes::ENCRYPTED == 0 => reparse.data = blob,
-            _ if self.data.is_none() => self.data = blob,
-            _ => {}
+    /// The streams to be stored: the hash of the entry itself, and the extra entries.
+    ///
+    /// DISM's rules (wimlib 1.14.2 documents them; earlier wimlib versions wrote directories otherwise, which Windows 8's
+    /// Setup and newer DISMs refuse): a reparse point has its reparse data, everything but a directory has an unnamed
+    /// stream, empty or not. One unnamed stream alone stands in the entry; otherwise all have extra entries.
+    fn stored_streams(&self) -> (Option<BlobId>, Vec<NamedStream>) {
+        let mut unnamed = Vec::new();
+        let is_encrypted = self.attributes & file_attributes::ENCRYPTED != 0;
+        if let Some(reparse) = self.reparse.as_ref().filter(|_| !is_encrypted) {
+            unnamed.push(reparse.data);
         }
+        if !self.is_directory() || is_encrypted || self.data.is_some() {
+            unnamed.push(self.data);
+        }
+        if unnamed.len() <= 1 && self.named_streams.is_empty() {
+            return (unnamed.first().copied().flatten(), Vec::new());
+        }
+        let unnamed = unnamed.into_iter().map(|blob| NamedStream { name: Name::default(), blob, reserved: 0 });
+        (None, unnamed.chain(self.named_streams.iter().cloned()).collect())
     }
 
     /// Appends the entry (without children) and returns where its subdirectory offset stands, to be filled in.
@@ -195,20 +216,10 @@ impl Dentry {
         if !self.children.is_empty() && !self.is_directory() {
             return Err(invalid("it has children but is not a directory"));
         }
-        let reparse_data = self.reparse.as_ref().and_then(|reparse| reparse.data);
-        // wimlib's rule, which WIMGAPI reads: one unnamed stream and nothing else stands in the entry itself.
-        let extra = !self.named_streams.is_empty() || (reparse_data.is_some() && self.data.is_some());
-        let mut streams: Vec<NamedStream> = Vec::new();
-        let mut hash = reparse_data.or(self.data);
-        if extra {
-            hash = None;
-            let unnamed = |blob| NamedStream { name: Name::default(), blob, reserved: 0 };
-            if self.reparse.is_some() && self.attributes & file_attributes::ENCRYPTED == 0 {
-                streams.push(unnamed(reparse_data));
-            }
-            streams.push(unnamed(self.data));
-            streams.extend(self.named_streams.iter().cloned());
+        if self.attributes & file_attributes::ENCRYPTED != 0 && self.reparse.as_ref().is_some_and(|reparse| reparse.data.is_some()) {
+            return Err(invalid("an encrypted file cannot have reparse data"));
         }
+        let (hash, streams) = self.stored_streams();
         let start = output.len();
         let name_length = length_field(&self.name).ok_or_else(|| invalid("the name is too long"))?;
         let short_length = length_field(&self.short_name).ok_or_else(|| invalid("the short name is too long"))?;

@@ -70,7 +70,8 @@ impl Job {
     /// Does the job.
     fn run(&mut self, decompressors: &mut Decompressors) -> Result<(), Error> {
         if self.output.len() < self.filled {
-            self.output.resize(self.filled, 0);
+            // Fresh zeros cost nothing until they are written to: a chunk that only claims to be large stays cheap.
+            self.output = vec![0; self.filled];
         }
         for chunk in &self.chunks {
             let outside = || Error::Resource { offset: chunk.resource, reason: "a chunk lies outside its job" };
@@ -122,6 +123,9 @@ impl Job {
 
 type JobResult = Result<Job, Error>;
 
+/// Receives the bytes of blobs: (blob, position in it, bytes).
+pub(super) type Visit<'a, E> = dyn FnMut(&Blob, u64, &[u8]) -> Result<(), E> + 'a;
+
 /// Hands the bytes of `blobs` to `visit`, blob after blob, piece after piece: (blob, position in the blob, bytes).
 ///
 /// The blobs should be in order of their place on disk: chunks of solid resources are then decompressed once. Every blob's
@@ -130,7 +134,7 @@ pub(super) fn visit_blobs<E: From<Error>>(
     source: &dyn ReadAt,
     blobs: &[Blob],
     threads: NonZeroUsize,
-    visit: &mut dyn FnMut(&Blob, u64, &[u8]) -> Result<(), E>,
+    visit: &mut Visit<'_, E>,
 ) -> Result<(), E> {
     let total = blobs.iter().fold(0_u64, |sum, blob| sum.saturating_add(blob.size));
     let receiver = Receiver { blobs, visit, hash: Sha1::new() };
@@ -145,17 +149,27 @@ pub(super) fn visit_blobs<E: From<Error>>(
     })
 }
 
+/// Decompresses single chunks, on the calling thread.
+#[derive(Default)]
+pub(super) struct ChunkReader(Decompressors);
+
+impl ChunkReader {
+    pub(super) fn read(&mut self, source: &dyn ReadAt, resource: &Resource, number: u64, chunk: Chunk) -> Result<Vec<u8>, Error> {
+        let mut job = Job::default();
+        job.add_chunk(source, resource, number, chunk)?;
+        job.run(&mut self.0)?;
+        Ok(job.output)
+    }
+}
+
 /// Reads a whole resource that has no SHA-1: the blob table or the XML data.
 pub(super) fn read_resource(source: &dyn ReadAt, resource: &Resource) -> Result<Vec<u8>, Error> {
     let table = resource.chunk_table(source)?;
-    let mut decompressors = Decompressors::default();
+    let mut chunks = ChunkReader::default();
     let mut output = Vec::new();
-    let mut numbers = 0..resource.size.div_ceil(table.chunk_size());
-    while let Some((number, chunk)) = numbers.next().and_then(|number| Some((number, table.chunk(number)?))) {
-        let mut job = Job::default();
-        job.add_chunk(source, resource, number, chunk)?;
-        job.run(&mut decompressors)?;
-        output.extend(job.output);
+    for number in 0..resource.size.div_ceil(table.chunk_size()) {
+        let Some(chunk) = table.chunk(number) else { break };
+        output.extend(chunks.read(source, resource, number, chunk)?);
     }
     Ok(output)
 }
@@ -168,7 +182,7 @@ enum Executor {
 /// Where pieces go.
 struct Receiver<'a, E> {
     blobs: &'a [Blob],
-    visit: &'a mut dyn FnMut(&Blob, u64, &[u8]) -> Result<(), E>,
+    visit: &'a mut Visit<'a, E>,
     hash: Sha1,
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::blob_table::{Blob, BlobTable, ENTRY_SIZE, MAX_BLOB_TABLE_SIZE};
-use super::extract::visit_blobs;
+use super::extract::{Visit, visit_blobs};
 use super::header::{HEADER_SIZE, Header, ResourceHeader};
 use super::image_info::{ImageInfo, images_of};
 use super::metadata::Metadata;
@@ -210,7 +210,7 @@ impl Wim {
     }
 
     /// As [`Wim::for_each_blob`], for blobs of this file in the order given.
-    pub(super) fn visit<E: From<Error>>(&self, blobs: &[Blob], visit: &mut dyn FnMut(&Blob, u64, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub(super) fn visit<E: From<Error>>(&self, blobs: &[Blob], visit: &mut Visit<'_, E>) -> Result<(), E> {
         visit_blobs(&*self.source, blobs, available_threads(), visit)
     }
 }

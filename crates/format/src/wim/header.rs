@@ -75,9 +75,6 @@ pub mod resource_flags {
 }
 
 impl ResourceHeader {
-    /// Length on disk in bytes.
-    pub(super) const DISK_SIZE: usize = 24;
-
     /// Reads the 24 bytes at `offset` of `fields`.
     pub(super) fn decode(fields: Fields<'_>, offset: usize) -> Option<Self> {
         let packed = fields.u64(offset)?;

@@ -43,11 +43,11 @@ pub struct WindowsInfo {
 /// What is counted in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {
-    /// Directories, the root included.
+    /// Directories, without the root and without reparse points.
     pub directories: u64,
     /// Other entries: every name of a hard-linked file counts.
     pub files: u64,
-    /// Bytes in all streams: every name of a hard-linked file counts.
+    /// Bytes in unnamed streams: every name of a hard-linked file counts.
     pub total_bytes: u64,
     /// Of these, the bytes of second and further names of hard-linked files.
     pub hard_link_bytes: u64,

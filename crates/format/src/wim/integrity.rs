@@ -21,14 +21,17 @@ const FIXED_SIZE: u64 = 12;
 /// Largest chunk size we accept: chunks are held in memory, one for each thread.
 const MAX_CHUNK_SIZE: u32 = 64 << 20;
 
+/// Fills a buffer from a position of the WIM.
+type ReadPiece<'a, E> = dyn FnMut(&mut [u8], u64) -> Result<(), E> + 'a;
+
 /// Length in bytes of the table for a WIM whose blob table ends at `end`.
 pub(super) fn table_size(end: u64) -> u64 {
     let chunks = end.saturating_sub(HEADER_SIZE).div_ceil(u64::from(CHUNK_SIZE));
     chunks.saturating_mul(20).saturating_add(FIXED_SIZE)
 }
 
-/// Computes the table's bytes. `read` fills a buffer from a position of the WIM.
-pub(super) fn compute<E>(end: u64, read: &mut dyn FnMut(&mut [u8], u64) -> Result<(), E>, threads: NonZeroUsize) -> Result<Vec<u8>, E> {
+/// Computes the table's bytes.
+pub(super) fn compute<E>(end: u64, read: &mut ReadPiece<'_, E>, threads: NonZeroUsize) -> Result<Vec<u8>, E> {
     let mut hashes = Vec::new();
     hash_chunks(HEADER_SIZE..end, CHUNK_SIZE, read, threads, &mut |_, hash| {
         hashes.extend(hash);
@@ -46,7 +49,7 @@ pub(super) fn compute<E>(end: u64, read: &mut dyn FnMut(&mut [u8], u64) -> Resul
 fn hash_chunks<E>(
     range: std::ops::Range<u64>,
     chunk_size: u32,
-    read: &mut dyn FnMut(&mut [u8], u64) -> Result<(), E>,
+    read: &mut ReadPiece<'_, E>,
     threads: NonZeroUsize,
     take: &mut dyn FnMut(u64, [u8; 20]) -> Result<(), E>,
 ) -> Result<(), E> {

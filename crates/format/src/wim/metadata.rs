@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::dentry::{Dentry, fill};
 use super::fields::{Fields, align8};
+use super::{BlobId, Statistics};
 
 /// Deepest directory nesting that is read or written. Windows' longest path allows 16383, but trees are walked by
 /// recursion in places, and no image comes near this.
@@ -88,11 +89,14 @@ pub enum MetadataError {
     },
 }
 
+/// Self-relative security descriptors, in the order by which entries refer to them.
+pub type SecurityDescriptors = Vec<Arc<[u8]>>;
+
 /// The tree of an image, with its security descriptors.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Metadata {
-    /// Self-relative security descriptors, referred to by [`Dentry::security_id`].
-    pub security_descriptors: Vec<Arc<[u8]>>,
+    /// Referred to by [`Dentry::security_id`].
+    pub security_descriptors: SecurityDescriptors,
     /// The root directory; its name is empty.
     pub root: Dentry,
 }
@@ -188,6 +192,30 @@ impl Metadata {
         }
     }
 
+    /// Counts what the image contains, by Microsoft's rules (seen in DISM's captures): the root does not count, a
+    /// directory that is a reparse point counts as a file, and bytes are those of unnamed streams. (wimlib counts the root,
+    /// and all streams.) `size_of` gives a blob's bytes.
+    #[must_use]
+    pub fn statistics(&self, size_of: &dyn Fn(&BlobId) -> u64) -> Statistics {
+        let mut statistics = Statistics::default();
+        let mut groups = HashSet::new();
+        let mut waiting: Vec<&Dentry> = self.root.children.iter().collect();
+        while let Some(entry) = waiting.pop() {
+            waiting.extend(&entry.children);
+            if entry.is_directory() && entry.reparse.is_none() {
+                statistics.directories = statistics.directories.saturating_add(1);
+                continue;
+            }
+            statistics.files = statistics.files.saturating_add(1);
+            let bytes = entry.data.as_ref().map_or(0, size_of);
+            statistics.total_bytes = statistics.total_bytes.saturating_add(bytes);
+            if entry.hard_link_group != 0 && !groups.insert(entry.hard_link_group) {
+                statistics.hard_link_bytes = statistics.hard_link_bytes.saturating_add(bytes);
+            }
+        }
+        statistics
+    }
+
     fn encode_security_data(&self, output: &mut Vec<u8>) -> Result<(), MetadataError> {
         let invalid = |reason| MetadataError::SecurityData { reason };
         let count = u32::try_from(self.security_descriptors.len()).map_err(|_| invalid("too many descriptors"))?;
@@ -256,7 +284,7 @@ fn check_names(directory: &Dentry) -> Result<(), MetadataError> {
 }
 
 /// Reads the security data: the descriptors, and where the root entry starts.
-fn decode_security_data(bytes: &[u8]) -> Result<(Vec<Arc<[u8]>>, usize), MetadataError> {
+fn decode_security_data(bytes: &[u8]) -> Result<(SecurityDescriptors, usize), MetadataError> {
     let invalid = |reason| MetadataError::SecurityData { reason };
     let truncated = || MetadataError::Truncated { offset: 0 };
     let fields = Fields(bytes);

@@ -11,10 +11,10 @@
 //! * A *resource* is a run of the file, plain or cut into compressed chunks. A *solid* resource holds many blobs.
 //! * An empty stream has no blob.
 //! * A *split* WIM spreads its blobs over parts that share a GUID; the first has the metadata. A *delta* WIM leaves out
-//!   blobs that another WIM has. `WimSet` finds blobs in either.
+//!   blobs that another WIM has. [`WimSet`] finds blobs in either.
 //! * A *pipable* WIM (wimlib's own variant) can be written to and read from a pipe.
 //!
-//! Reading: [`Wim::open`]. What the format is, with sources and limits: `docs/formats/wim.md`.
+//! Reading: [`Wim::open`]. Writing: [`write::WimPlan`]. What the format is, with sources and limits: `docs/formats/wim.md`.
 
 mod blob_id;
 mod blob_table;
@@ -29,10 +29,13 @@ mod integrity;
 mod metadata;
 mod name;
 mod resource;
+mod set;
 mod tagged;
 #[cfg(test)]
 mod tests;
+mod view;
 mod workers;
+pub mod write;
 pub mod xml;
 
 pub use blob_id::{BlobId, ParseBlobIdError};
@@ -42,9 +45,11 @@ pub use error::Error;
 pub use file::{MAX_METADATA_SIZE, Wim};
 pub use header::{HEADER_SIZE, Header, MAX_IMAGES, ResourceHeader, VERSION, VERSION_SOLID, header_flags, resource_flags};
 pub use image_info::{ImageInfo, Statistics, WindowsInfo};
-pub use metadata::{MAX_DEPTH, Metadata, MetadataError, NameProblem};
+pub use metadata::{MAX_DEPTH, Metadata, MetadataError, NameProblem, SecurityDescriptors};
 pub use name::Name;
 pub use resource::{ChunkForm, Layout, Resource};
+pub use set::WimSet;
 pub use tagged::{ExtendedAttribute, TAG_EXTENDED_ATTRIBUTES, TAG_OBJECT_ID, TAG_WIMLIB_UNIX_DATA, TaggedItems};
+pub use view::BlobView;
 pub use wimwright_codec::{Compression, Level};
 pub use xml::XmlError;

@@ -25,7 +25,7 @@ pub(crate) use write::Output;
 pub const MAX_LABEL: usize = 32;
 /// Bytes of an encoded name: its length is recorded in one byte (ECMA-167 4/14.4.4).
 pub const MAX_NAME_BYTES: usize = 255;
-/// Bytes of an encoded path with separators (UDF 1.02, 4).
+/// Bytes of an encoded path with separators (UDF 1.02, section 2, "Maximum Pathsize").
 pub const MAX_PATH_BYTES: usize = 1023;
 /// Bytes of a file: as many extents as fit into its file entry. 234 GiB.
 pub const MAX_FILE_SIZE: u64 = udf::MAX_FILE_SIZE;
@@ -127,10 +127,10 @@ pub struct Options {
 }
 
 /// Produces the bytes of a file in their place on the disc.
-pub type Produce = Box<dyn FnOnce(&mut Window<'_>) -> io::Result<()> + Send>;
+pub type Produce<'a> = Box<dyn FnOnce(&mut Window<'_>) -> io::Result<()> + Send + 'a>;
 
 /// The bytes of a file.
-pub enum Content {
+pub enum Content<'a> {
     /// A copy of a source, by the kernel where it can.
     Source(Arc<dyn ReadAt>),
     /// Bytes that are produced while the disc is written.
@@ -138,11 +138,11 @@ pub enum Content {
         /// The most that `produce` will write. The file has the size that it wrote.
         maximum: u64,
         /// Called once, when the file's turn comes.
-        produce: Produce,
+        produce: Produce<'a>,
     },
 }
 
-impl Content {
+impl Content<'_> {
     /// A file of these bytes.
     #[must_use]
     pub fn bytes(bytes: Vec<u8>) -> Self {
@@ -208,16 +208,14 @@ pub struct WrittenImage {
 }
 
 /// A disc being put together.
-pub struct Bridge {
+pub struct Bridge<'a> {
     options: Options,
     tree: Tree,
-    /// A directory's entries by folded name, for each node; empty for files.
-    names: Vec<BTreeMap<String, usize>>,
-    contents: Vec<Content>,
+    contents: Vec<Content<'a>>,
     boot: Vec<BootEntry>,
 }
 
-impl Bridge {
+impl<'a> Bridge<'a> {
     /// An empty disc.
     ///
     /// # Errors
@@ -227,12 +225,12 @@ impl Bridge {
             return Err(BridgeError::Label { label: options.label });
         }
         let tree = Tree::new(options.time);
-        Ok(Self { options, tree, names: vec![BTreeMap::new()], contents: Vec::new(), boot: Vec::new() })
+        Ok(Self { options, tree, contents: Vec::new(), boot: Vec::new() })
     }
 
     /// Adds the bytes of a file or boot image. Contents lie on the disc in the order in which they were added; one that nothing
     /// refers to is left out.
-    pub fn add_content(&mut self, content: Content) -> ContentId {
+    pub fn add_content(&mut self, content: Content<'a>) -> ContentId {
         self.contents.push(content);
         ContentId(self.contents.len().saturating_sub(1))
     }
@@ -284,7 +282,7 @@ impl Bridge {
     }
 
     /// Finds the directory that `path` lies in, and the last name.
-    fn enter<'a>(&mut self, path: &'a str) -> Result<(usize, &'a str), BridgeError> {
+    fn enter<'p>(&mut self, path: &'p str) -> Result<(usize, &'p str), BridgeError> {
         let error = |problem| BridgeError::Path { path: path.to_owned(), problem };
         let mut bytes = 0_usize;
         for name in path.split('/') {
@@ -310,22 +308,16 @@ impl Bridge {
 
     /// The directory `name` in `directory`, made if it is missing.
     fn directory(&mut self, path: &str, directory: usize, name: &str) -> Result<usize, BridgeError> {
-        match self.names.get(directory).and_then(|names| names.get(&fold(name))) {
-            None => self.insert(path, directory, name, self.options.time, NodeKind::Directory { children: Vec::new() }),
-            Some(index) if self.tree.is_directory(*index) => Ok(*index),
+        match self.tree.child(directory, &fold(name)) {
+            None => self.insert(path, directory, name, self.options.time, NodeKind::Directory { children: BTreeMap::new() }),
+            Some(index) if self.tree.is_directory(index) => Ok(index),
             Some(_) => Err(BridgeError::Exists { path: path.to_owned() }),
         }
     }
 
     fn insert(&mut self, path: &str, directory: usize, name: &str, modified: u64, kind: NodeKind) -> Result<usize, BridgeError> {
-        let index = self.tree.nodes.len();
-        match self.names.get_mut(directory).map(|names| names.entry(fold(name))) {
-            Some(std::collections::btree_map::Entry::Vacant(vacant)) => vacant.insert(index),
-            _ => return Err(BridgeError::Exists { path: path.to_owned() }),
-        };
-        self.names.push(BTreeMap::new());
-        self.tree.nodes.push(Node { name: name.to_owned(), parent: directory, modified, kind });
-        Ok(index)
+        let node = Node { name: name.to_owned(), parent: directory, modified, kind };
+        self.tree.insert(fold(name), node).ok_or_else(|| BridgeError::Exists { path: path.to_owned() })
     }
 }
 

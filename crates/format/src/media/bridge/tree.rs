@@ -1,6 +1,7 @@
 //! The files and directories of a disc, in the form that both file systems are written from.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Where a content came to lie.
 #[derive(Debug, Clone, Copy, Default)]
@@ -13,8 +14,8 @@ pub(crate) struct Placed {
 
 pub(crate) enum NodeKind {
     Directory {
-        /// Nodes in the directory, sorted by folded name.
-        children: Vec<usize>,
+        /// Nodes in the directory, by folded name.
+        children: BTreeMap<String, usize>,
     },
     File {
         /// Index of the content.
@@ -49,15 +50,28 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub fn new(time: u64) -> Self {
-        Self { nodes: vec![Node { name: String::new(), parent: 0, modified: time, kind: NodeKind::Directory { children: Vec::new() } }] }
+        Self {
+            nodes: vec![Node { name: String::new(), parent: 0, modified: time, kind: NodeKind::Directory { children: BTreeMap::new() } }],
+        }
     }
 
-    /// Sets each directory's children from the names in it.
-    pub fn set_children(&mut self, names: &[BTreeMap<String, usize>]) {
-        for (node, names) in self.nodes.iter_mut().zip(names) {
-            if let NodeKind::Directory { children } = &mut node.kind {
-                *children = names.values().copied().collect();
-            }
+    /// Adds a node to a directory; returns its index, or nothing where `parent` holds its folded name already or is a file.
+    pub fn insert(&mut self, folded: String, node: Node) -> Option<usize> {
+        let index = self.nodes.len();
+        let NodeKind::Directory { children } = &mut self.nodes.get_mut(node.parent)?.kind else { return None };
+        match children.entry(folded) {
+            Entry::Vacant(vacant) => vacant.insert(index),
+            Entry::Occupied(_) => return None,
+        };
+        self.nodes.push(node);
+        Some(index)
+    }
+
+    /// The node in a directory that has this folded name.
+    pub fn child(&self, directory: usize, folded: &str) -> Option<usize> {
+        match self.nodes.get(directory) {
+            Some(Node { kind: NodeKind::Directory { children }, .. }) => children.get(folded).copied(),
+            _ => None,
         }
     }
 
@@ -65,12 +79,13 @@ impl Tree {
         matches!(self.nodes.get(index), Some(Node { kind: NodeKind::Directory { .. }, .. }))
     }
 
-    /// What lies in a directory; nothing for a file.
-    pub fn children(&self, index: usize) -> &[usize] {
-        match self.nodes.get(index) {
-            Some(Node { kind: NodeKind::Directory { children }, .. }) => children,
-            _ => &[],
-        }
+    /// What lies in a directory, in the order of folded names; nothing for a file.
+    pub fn children(&self, index: usize) -> impl Iterator<Item = usize> {
+        let children = match self.nodes.get(index) {
+            Some(Node { kind: NodeKind::Directory { children }, .. }) => Some(children.values().copied()),
+            _ => None,
+        };
+        children.into_iter().flatten()
     }
 
     /// Directories, breadth first from the root.
@@ -78,7 +93,7 @@ impl Tree {
         let mut found = vec![0];
         let mut next = 0_usize;
         while let Some(directory) = found.get(next) {
-            let inner: Vec<usize> = self.children(*directory).iter().copied().filter(|child| self.is_directory(*child)).collect();
+            let inner: Vec<usize> = self.children(*directory).filter(|child| self.is_directory(*child)).collect();
             found.extend(inner);
             next = next.saturating_add(1);
         }

@@ -5,6 +5,7 @@ use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
 use crate::io::ReadAt;
+use crate::wim;
 
 /// Bytes that are read and written at once where the kernel cannot copy.
 const BUFFER: usize = 1 << 20;
@@ -91,6 +92,17 @@ impl<'a> Window<'a> {
         let copied = rustix::fs::copy_file_range(host, Some(&mut from), self.file, Some(&mut to), length).unwrap_or(0) as u64;
         self.advance(copied);
         Ok(Some(copied))
+    }
+}
+
+impl wim::write::Output for Window<'_> {
+    fn host_file(&self) -> Option<(&File, u64)> {
+        Some((self.file, self.start))
+    }
+
+    fn truncate(&mut self, length: u64) -> Result<()> {
+        self.end = self.end.min(length);
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use sha2::{Digest, Sha256};
 
-use super::{BOOT_IMAGE, Bridge, BridgeError, Content, IsoView, NodeKind, Placed, Tree, Window, WrittenFile, WrittenImage};
+use super::{BOOT_IMAGE, Bridge, BridgeError, Content, IsoView, Node, NodeKind, Placed, Tree, Window, WrittenFile, WrittenImage};
 use crate::io::ReadAt;
 use crate::media::SECTOR;
 use crate::{iso, udf};
@@ -65,40 +65,33 @@ struct Layout {
     data: u64,
 }
 
-impl Bridge {
+impl Bridge<'_> {
     /// The most bytes that the image will have. Exact when every content is a [`Content::Source`] and none are shared.
     ///
     /// # Errors
     /// `ImageTooLarge`, `TooManyDirectories`.
-    pub fn maximum_size(&mut self) -> Result<u64, BridgeError> {
-        let layout = self.layout()?;
-        let sectors = self.used_contents().into_iter().filter_map(|content| self.contents.get(content));
-        let sectors = sectors.fold(layout.data, |sum, content| sum.saturating_add(content.maximum().div_ceil(SECTOR)));
-        let sectors = sectors.saturating_add(1);
-        check_sector(sectors)?;
-        Ok(sectors.saturating_mul(SECTOR))
+    pub fn maximum_size(&self) -> Result<u64, BridgeError> {
+        let Layout { data, .. } = self.layout()?;
+        let contents = self.used_contents().into_iter().filter_map(|content| self.contents.get(content));
+        let sectors = contents.fold(data, |sum, content| sum.saturating_add(content.maximum().div_ceil(SECTOR)));
+        // The anchor in the last sector.
+        Ok(u64::from(check_sector(sectors.saturating_add(1))?).saturating_mul(SECTOR))
     }
 
     /// What the ISO 9660 volume shows beside UDF. The notice is the content after the last.
     fn notice_tree(&self) -> Tree {
         let mut tree = Tree::new(self.options.time);
         let kind = NodeKind::File { content: self.contents.len() };
-        tree.nodes.push(super::Node { name: NOTICE_NAME.to_owned(), parent: 0, modified: self.options.time, kind });
-        tree.set_children(&[BTreeMap::from([(NOTICE_NAME.to_owned(), 1)])]);
+        tree.insert(NOTICE_NAME.to_owned(), Node { name: NOTICE_NAME.to_owned(), parent: 0, modified: self.options.time, kind });
         tree
     }
 
-    fn layout(&mut self) -> Result<Layout, BridgeError> {
-        self.tree.set_children(&self.names);
+    fn layout(&self) -> Result<Layout, BridgeError> {
         let maximum = |content: usize| self.contents.get(content).map_or(NOTICE.len() as u64, Content::maximum);
+        let boots = !self.boot.is_empty();
         let iso = match self.options.iso_view {
-            IsoView::Stub => {
-                iso::Layout::new(&self.notice_tree(), &[iso::Names::Primary], FIRST_FREE_SECTOR, !self.boot.is_empty(), maximum)?
-            }
-            IsoView::Full => {
-                let names = [iso::Names::Primary, iso::Names::Joliet];
-                iso::Layout::new(&self.tree, &names, FIRST_FREE_SECTOR, !self.boot.is_empty(), maximum)?
-            }
+            IsoView::Stub => iso::Layout::new(&self.notice_tree(), &[iso::Names::Primary], FIRST_FREE_SECTOR, boots, maximum)?,
+            IsoView::Full => iso::Layout::new(&self.tree, &[iso::Names::Primary, iso::Names::Joliet], FIRST_FREE_SECTOR, boots, maximum)?,
         };
         let notice = check_sector(iso.end())?;
         let partition = iso.end().saturating_add(u64::from(self.options.iso_view == IsoView::Stub));
@@ -112,7 +105,7 @@ impl Bridge {
     /// that no sector that UDF does not know follows its files (7-Zip takes such for rubbish behind the end).
     fn used_contents(&self) -> Vec<usize> {
         let boot: BTreeSet<usize> = self.boot.iter().map(|entry| entry.image.0).collect();
-        let files: BTreeSet<usize> = self.tree.nodes.iter().filter_map(super::Node::content).collect();
+        let files: BTreeSet<usize> = self.tree.nodes.iter().filter_map(Node::content).collect();
         boot.iter().chain(files.difference(&boot)).copied().collect()
     }
 
@@ -197,8 +190,8 @@ impl Bridge {
         file.set_len(size).map_err(failed)?;
 
         let files = self.tree.directories().into_iter().flat_map(|directory| self.tree.children(directory)).filter_map(|child| {
-            let placed = placed.get(self.tree.nodes.get(*child)?.content()?)?;
-            Some(WrittenFile { path: self.tree.path(*child), offset: u64::from(placed.sector).saturating_mul(SECTOR), size: placed.size })
+            let placed = placed.get(self.tree.nodes.get(child)?.content()?)?;
+            Some(WrittenFile { path: self.tree.path(child), offset: u64::from(placed.sector).saturating_mul(SECTOR), size: placed.size })
         });
         Ok(WrittenImage { size, files: files.collect() })
     }

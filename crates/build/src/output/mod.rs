@@ -1,0 +1,145 @@
+//! Outputs: serviced images as WIM, ESD, SWM, folder or ISO. Each is written once, under a temporary name, synced, renamed.
+
+mod disc;
+mod folder;
+mod images;
+
+pub(crate) use images::part_path;
+
+use std::fs::File;
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use wimwright_format::media::BridgeError;
+use wimwright_format::wim::write::WriteError;
+use wimwright_image::BlobError;
+
+use crate::durable::{At, FileError};
+use crate::events::{Event, Events};
+use crate::library::Library;
+use crate::recipe::Output;
+use crate::run::{Plan, ServicedImage};
+
+/// Why an output cannot be written.
+#[derive(Debug, Error)]
+pub enum OutputError {
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The images cannot be written.
+    #[error("the images cannot be written to `{}`", path.display())]
+    Wim {
+        /// The output.
+        path: PathBuf,
+        /// Why.
+        source: WriteError,
+    },
+    /// The disc cannot be written.
+    #[error("the disc image `{}` cannot be written", path.display())]
+    Disc {
+        /// The output.
+        path: PathBuf,
+        /// Why.
+        source: BridgeError,
+    },
+    /// An image refers to contents that are not there.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// The recipe asks for what the medium cannot give.
+    #[error("{what}")]
+    Refused {
+        /// What and why.
+        what: String,
+        /// What to do instead.
+        hint: String,
+    },
+}
+
+/// An output that is in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Its path; of a split set the first part's.
+    pub path: PathBuf,
+    /// Bytes in all of its files.
+    pub size: u64,
+    /// SHA-256 of the file; `None` for a folder and a split set.
+    pub sha256: Option<String>,
+}
+
+/// Writes one output of a plan that was run.
+///
+/// # Errors
+/// See [`OutputError`]. What stood at the output's path before stays there.
+pub fn write(
+    output: &Output,
+    plan: &Plan,
+    images: &[ServicedImage],
+    library: &Library,
+    threads: Option<NonZeroUsize>,
+    events: &dyn Events,
+) -> Result<Written, OutputError> {
+    let job = Job { plan, images, library, threads, events };
+    let written = match output {
+        Output::Iso(iso) => disc::write(&job, iso)?,
+        Output::Folder(folder) => folder::write(&job, folder)?,
+        Output::Wim(wim) => images::write_file(&job, &wim.path.path, &images::Form::wim(&wim.compression))?,
+        Output::Esd(esd) => images::write_file(&job, &esd.path.path, &images::Form::esd(esd.level, esd.integrity))?,
+        Output::Swm(swm) => images::write_split(&job, &swm.path.path, &images::Form::wim(&swm.compression), swm.size.bytes)?,
+    };
+    events.event(Event::OutputWritten { path: written.path.display().to_string(), size: written.size });
+    Ok(written)
+}
+
+/// What every kind of output needs.
+struct Job<'a> {
+    plan: &'a Plan,
+    images: &'a [ServicedImage],
+    library: &'a Library,
+    threads: Option<NonZeroUsize>,
+    events: &'a dyn Events,
+}
+
+impl Job<'_> {
+    fn progress(&self, work: &'static str, path: &Path, done: u64, total: u64) {
+        self.events.event(Event::Progress { work, subject: path.display().to_string(), done, total });
+    }
+
+    /// The newest time of any image: what the medium itself is dated with.
+    fn time(&self) -> u64 {
+        self.images.iter().filter_map(|image| image.after.info.time("LASTMODIFICATIONTIME")).max().unwrap_or_default()
+    }
+}
+
+/// SHA-256 of a finished file.
+fn hash(path: &Path, file: &File, job: &Job<'_>) -> Result<String, OutputError> {
+    let mut file = file.try_clone().at("read", path)?;
+    io::Seek::rewind(&mut file).at("read", path)?;
+    let total = file.metadata().at("read", path)?.len();
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut done = 0;
+    loop {
+        let length = io::Read::read(&mut file, &mut buffer).at("read", path)?;
+        if length == 0 {
+            break;
+        }
+        hash.update(&buffer[..length]);
+        done += length as u64;
+        job.progress("hash", path, done, total);
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Syncs and publishes a finished file, hashing it meanwhile: the disk writes while the processor hashes.
+fn finish(path: &Path, pending: crate::durable::Pending, job: &Job<'_>) -> Result<Written, OutputError> {
+    let file = pending.file().try_clone().at("read", path)?;
+    let size = file.metadata().at("read", path)?.len();
+    let (synced, sha256) = rayon::join(|| file.sync_data().at("sync", path), || hash(path, pending.file(), job));
+    synced?;
+    let sha256 = sha256?;
+    pending.publish()?;
+    Ok(Written { path: path.to_owned(), size, sha256: Some(sha256) })
+}

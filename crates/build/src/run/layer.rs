@@ -1,0 +1,289 @@
+//! The cache: a step's result is a *layer*, a delta WIM with the new metadata and only the blobs that are new. It is an
+//! ordinary WIM file: wimlib reads it, given what it builds on.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use wimwright_format::io::FileSource;
+use wimwright_format::wim::write::{BlobSource, ImageSource, ImageToWrite, WimPlan, WriteError, WriteOptions};
+use wimwright_format::wim::{BlobId, Compression, Level, Wim};
+use wimwright_image::{Blobs, Image, ImageError, ImageFile, ImageFileError};
+use wimwright_servicing::step::StepReport;
+
+use super::key::{InputId, StepKey};
+use crate::durable::{self, At, FileError, Pending, TEMPORARY_PREFIX};
+use crate::events::{Event, Events};
+use crate::library::{Library, LibraryError};
+
+/// How hard new blobs are compressed: eight times as fast as libwim's default for 3 % more bytes (docs/reference/performance.md).
+/// An output that asks for a level has them compressed again.
+pub(crate) const LAYER_LEVEL: Level = Level::FAST;
+
+/// Why the cache cannot be used.
+#[derive(Debug, Error)]
+pub enum LayerError {
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A layer cannot be written.
+    #[error("the result of a step cannot be written to the cache")]
+    Write(#[from] WriteError),
+    /// A layer cannot be read back.
+    #[error("the cached layer `{}` is damaged: remove it with `wimwright cache clear`", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The image to be stored is not consistent.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+}
+
+/// What is known of a layer: `cache/KEY.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LayerRecord {
+    /// Identity of the image that the step made.
+    pub output: InputId,
+    /// What the step reported.
+    pub report: StepReport,
+    /// Other layers whose blobs the image refers to.
+    pub bases: BTreeSet<StepKey>,
+}
+
+/// The layers that a run has opened.
+pub(crate) type OpenLayers = HashMap<StepKey, Arc<Wim>>;
+
+/// What the cache takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct CacheSize {
+    /// How many layers.
+    pub layers: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+}
+
+impl Library {
+    fn cache_folder(&self) -> PathBuf {
+        self.root().join("cache")
+    }
+
+    fn layer_path(&self, key: StepKey, extension: &str) -> PathBuf {
+        self.cache_folder().join(format!("{key}.{extension}"))
+    }
+
+    /// The record of a layer, if it and all that it builds on are there.
+    pub(crate) fn layer(&self, key: StepKey) -> Result<Option<LayerRecord>, LayerError> {
+        let path = self.layer_path(key, "json");
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).at("read", &path)?,
+        };
+        // A record that cannot be read is a result that is not there: it is made again.
+        let Ok(record) = serde_json::from_slice::<LayerRecord>(&bytes) else { return Ok(None) };
+        let whole = std::iter::once(&key).chain(&record.bases).all(|layer| self.layer_path(*layer, "wim").is_file());
+        Ok(whole.then_some(record))
+    }
+
+    /// Stores the result of a step. `image` gets its statistics and modification time; its new blobs are in the layer
+    /// from now on.
+    pub(crate) fn add_layer(
+        &self,
+        key: StepKey,
+        image: &mut Image,
+        report: StepReport,
+        time: u64,
+        base: &ImageFile,
+        layers: &mut OpenLayers,
+        events: &dyn Events,
+    ) -> Result<LayerRecord, LayerError> {
+        let metadata = image.tree.to_metadata();
+        image.info.set_statistics(&metadata.statistics(&|id| image.blobs.size(id).unwrap_or_default()));
+        image.info.set_time("LASTMODIFICATIONTIME", time);
+        let blobs: Vec<BlobId> = image.tree.blobs();
+        let in_base = |id: &BlobId| base.parts().iter().any(|part| part.blob(id).is_some());
+        let bases = layers.iter().filter(|(_, wim)| blobs.iter().any(|id| wim.blob(id).is_some() && !in_base(id))).map(|(key, _)| *key).collect();
+
+        let header = base.first().header();
+        let solid = header.version == wimwright_format::wim::VERSION_SOLID;
+        let compression = if solid { Some(Compression::Lzx) } else { header.compression };
+        let mut options = WriteOptions::new(compression, layer_guid(key));
+        options.level = LAYER_LEVEL;
+        if !solid && header.chunk_size > 0 {
+            options.chunk_size = header.chunk_size;
+        }
+        let images = vec![ImageToWrite { source: ImageSource::Tree(Box::new(metadata)), info: image.info.clone() }];
+        let resolve = |id: &BlobId| if image.blobs.is_staged(id) { image.blobs.source(id).ok() } else { Some(BlobSource::Elsewhere) };
+        let plan = WimPlan::new(images, options, &resolve)?;
+        let path = self.layer_path(key, "wim");
+        let pending = Pending::create(&path)?;
+        plan.write(&mut pending.file(), &mut |progress| {
+            let subject = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            events.event(Event::Progress { work: "compress", subject, done: progress.done, total: progress.total });
+        })?;
+        pending.publish()?;
+
+        let record = LayerRecord { output: InputId::of(image), report, bases };
+        let json = serde_json::to_vec_pretty(&record).map_err(|error| LayerError::Damaged { path: path.clone(), source: error.into() })?;
+        durable::write(&self.layer_path(key, "json"), &json)?;
+        let wim = self.open_layer_file(key)?;
+        image.blobs.add_pack(wim.clone());
+        layers.insert(key, wim);
+        Ok(record)
+    }
+
+    fn open_layer_file(&self, key: StepKey) -> Result<Arc<Wim>, LayerError> {
+        let path = self.layer_path(key, "wim");
+        let source = File::open(&path).and_then(FileSource::new).at("open", &path)?;
+        Wim::open(Arc::new(source)).map(Arc::new).map_err(|error| LayerError::Damaged { path, source: error.into() })
+    }
+
+    /// The image that a layer holds, with everything that it builds on opened.
+    pub(crate) fn open_layer(&self, key: StepKey, blobs: &Blobs, layers: &mut OpenLayers) -> Result<Image, LayerError> {
+        let bases = self.layer(key)?.map(|record| record.bases).unwrap_or_default();
+        for needed in bases.into_iter().chain([key]) {
+            if !layers.contains_key(&needed) {
+                let wim = self.open_layer_file(needed)?;
+                blobs.add_pack(wim.clone());
+                layers.insert(needed, wim);
+            }
+        }
+        let damaged = |error: ImageFileError| LayerError::Damaged { path: self.layer_path(key, "wim"), source: error.into() };
+        let file = ImageFile::new(vec![layers[&key].clone()]).map_err(damaged)?;
+        Ok(Image::open(&file, 1, blobs)?)
+    }
+
+    /// All files of the cache: path, size, when last written.
+    fn cache_files(&self) -> Result<Vec<(PathBuf, fs::Metadata)>, LayerError> {
+        let folder = self.cache_folder();
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error).at("list", &folder)?,
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let entry = entry.at("list", &folder)?;
+            let metadata = entry.metadata().at("read", &entry.path())?;
+            files.push((entry.path(), metadata));
+        }
+        files.sort_by(|(left, _), (right, _)| left.cmp(right));
+        Ok(files)
+    }
+
+    /// How much the cache holds.
+    ///
+    /// # Errors
+    /// It cannot be listed.
+    pub fn cache_size(&self) -> Result<CacheSize, LayerError> {
+        let files = self.cache_files()?;
+        let layers = files.iter().filter(|(path, _)| has_extension(path, "wim")).count() as u64;
+        Ok(CacheSize { layers, bytes: files.iter().map(|(_, metadata)| metadata.len()).sum() })
+    }
+
+    /// Removes what killed runs left behind, then the layers that were written longest ago until the rest takes at most
+    /// `limit` bytes, then every layer that builds on a removed one. Returns what was removed.
+    ///
+    /// # Errors
+    /// Another process uses the library, or a file cannot be removed.
+    pub fn prune_cache(&self, limit: u64) -> Result<CacheSize, LibraryError> {
+        self.exclusively(|| self.prune(limit).map_err(LibraryError::from))
+    }
+
+    fn prune(&self, limit: u64) -> Result<CacheSize, LayerError> {
+        let mut removed = CacheSize::default();
+        let mut kept = Vec::new();
+        for (path, metadata) in self.cache_files()? {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let orphan = has_extension(&path, "wim") != has_extension(&path, "json") && !twin(&path).is_file();
+            if name.starts_with(TEMPORARY_PREFIX) || orphan {
+                remove(&path, &metadata, &mut removed)?;
+            } else {
+                kept.push((path, metadata));
+            }
+        }
+        kept.sort_by_key(|(path, metadata)| (metadata.modified().ok(), path.clone()));
+        let mut total: u64 = kept.iter().map(|(_, metadata)| metadata.len()).sum();
+        for (path, metadata) in kept.iter().filter(|(path, _)| has_extension(path, "wim")) {
+            if total <= limit {
+                break;
+            }
+            let record = twin(path);
+            let record_metadata = fs::metadata(&record).at("read", &record)?;
+            remove(&record, &record_metadata, &mut removed)?;
+            remove(path, metadata, &mut removed)?;
+            removed.layers += 1;
+            total -= metadata.len() + record_metadata.len();
+        }
+        // Layers whose base is gone are never used again.
+        for (path, metadata) in kept.iter().filter(|(path, _)| has_extension(path, "wim") && path.is_file()) {
+            let key = path.file_stem().and_then(|stem| StepKey::try_from(stem.to_string_lossy().into_owned()).ok());
+            let usable = match key {
+                Some(key) => self.layer(key)?.is_some(),
+                None => false,
+            };
+            if !usable {
+                let record = twin(path);
+                if let Ok(record_metadata) = fs::metadata(&record) {
+                    remove(&record, &record_metadata, &mut removed)?;
+                }
+                remove(path, metadata, &mut removed)?;
+                removed.layers += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes all layers. Returns what was removed.
+    ///
+    /// # Errors
+    /// Another process uses the library, or a file cannot be removed.
+    pub fn clear_cache(&self) -> Result<CacheSize, LibraryError> {
+        self.exclusively(|| {
+            let mut removed = CacheSize::default();
+            for (path, metadata) in self.cache_files()? {
+                removed.layers += u64::from(has_extension(&path, "wim"));
+                remove(&path, &metadata, &mut removed)?;
+            }
+            Ok(removed)
+        })
+    }
+}
+
+impl From<LayerError> for LibraryError {
+    fn from(error: LayerError) -> Self {
+        match error {
+            LayerError::File(error) => Self::File(error),
+            other => Self::Damaged { path: PathBuf::from("cache"), problem: other.to_string() },
+        }
+    }
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
+}
+
+/// The record of a layer, or the layer of a record.
+fn twin(path: &Path) -> PathBuf {
+    path.with_extension(if has_extension(path, "wim") { "json" } else { "wim" })
+}
+
+fn remove(path: &Path, metadata: &fs::Metadata, removed: &mut CacheSize) -> Result<(), FileError> {
+    fs::remove_file(path).at("remove", path)?;
+    removed.bytes += metadata.len();
+    Ok(())
+}
+
+/// A WIM's GUID from the key that made it: the same result has the same bytes.
+fn layer_guid(key: StepKey) -> [u8; 16] {
+    let mut guid = [0; 16];
+    guid.copy_from_slice(&key.bytes()[..16]);
+    guid
+}

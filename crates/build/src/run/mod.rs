@@ -1,0 +1,313 @@
+//! Runs a plan: every selected image through its steps, with the cache, then the outputs.
+
+mod key;
+mod layer;
+mod resolve;
+
+use std::time::Duration;
+
+use serde::Serialize;
+use thiserror::Error;
+use wimwright_image::medium::{Medium, MediumError};
+use wimwright_image::{Blobs, Image, ImageError, ImageFile};
+use wimwright_servicing::inventory::pending_operations;
+use wimwright_servicing::step::{Context, Step, StepError, StepReport};
+
+use crate::events::{Event, Events};
+use crate::library::{Library, LibraryError};
+use crate::recipe::{ImageFacts, Recipe, RecipeError};
+
+pub use key::{InputId, StepKey};
+pub use layer::{CacheSize, LayerError};
+use layer::OpenLayers;
+pub use resolve::resolve;
+
+/// Why a plan cannot be made or run.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The recipe does not fit the medium, or names inputs that cannot be used.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// The medium cannot be read.
+    #[error(transparent)]
+    Medium(#[from] MediumError),
+    /// An image cannot be read.
+    #[error("image {index} cannot be read")]
+    Image {
+        /// Number of the image.
+        index: u32,
+        /// What is wrong with it.
+        source: Box<ImageError>,
+    },
+    /// An image that Windows has to finish first.
+    #[error("image {index} has operations that wait for its next start, which servicing would break: {}", pending.join("; "))]
+    Pending {
+        /// Number of the image.
+        index: u32,
+        /// What is pending.
+        pending: Vec<String>,
+    },
+    /// A step failed.
+    #[error("image {index}, step `{step}` failed")]
+    Step {
+        /// Number of the image.
+        index: u32,
+        /// The step.
+        step: &'static str,
+        /// Why.
+        source: StepError,
+    },
+    /// The cache cannot be used.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// The library cannot be used.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+}
+
+/// What will be done to one image.
+pub struct ImagePlan {
+    /// Number of the image in the input, from 1.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// True when it is left out of the outputs.
+    pub dropped: bool,
+    /// The steps in the order in which they will be done.
+    pub steps: Vec<Box<dyn Step>>,
+}
+
+/// A recipe applied to a medium: everything is read and checked, nothing is done.
+pub struct Plan {
+    /// The medium.
+    pub medium: Medium,
+    /// The image file of the medium that is serviced.
+    pub image_file: ImageFile,
+    /// Its path on the medium.
+    pub image_path: String,
+    /// What happens to each image, in the order of the input.
+    pub images: Vec<ImagePlan>,
+    /// The recipe's time, FILETIME; each image's own when the recipe has none.
+    epoch: Option<u64>,
+}
+
+impl Plan {
+    /// Applies `recipe` to `medium`.
+    ///
+    /// # Errors
+    /// The medium has no images, a selector means none of them, or an input cannot be used.
+    pub fn new(recipe: &Recipe, medium: Medium) -> Result<Self, RunError> {
+        let file = medium.install_file()?;
+        let image_path = file.path.clone();
+        let image_file = medium.open_images(file)?;
+        let named: Vec<_> = image_file
+            .images()
+            .iter()
+            .zip(1..)
+            .map(|(info, index)| (index, info.name().unwrap_or_default(), info.get("WINDOWS/EDITIONID").unwrap_or_default()))
+            .collect();
+        let facts: Vec<_> = named.iter().map(|(index, name, edition)| ImageFacts { index: *index, name, edition }).collect();
+        recipe.check_selectors(&facts)?;
+        let mut images = Vec::new();
+        for image in facts {
+            let dropped = recipe.drops(image);
+            let steps = if dropped { Vec::new() } else { resolve(recipe, recipe.steps(image))? };
+            images.push(ImagePlan { index: image.index, name: image.name.to_owned(), dropped, steps });
+        }
+        Ok(Self { images, medium, image_file, image_path, epoch: recipe.epoch.map(|epoch| epoch.filetime) })
+    }
+}
+
+/// What became of one step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepRun {
+    /// The step's kind.
+    pub kind: String,
+    /// What it was to do.
+    pub description: Vec<String>,
+    /// What it did.
+    pub report: StepReport,
+    /// Its key in the cache.
+    pub key: StepKey,
+    /// True when the result was there.
+    pub cached: bool,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// An image after all of its steps.
+pub struct ServicedImage {
+    /// Number of the image in the input, from 1.
+    pub index: u32,
+    /// The image before the first step.
+    pub before: Image,
+    /// The image after the last step.
+    pub after: Image,
+    /// Its identity.
+    pub result: InputId,
+    /// What became of each step.
+    pub steps: Vec<StepRun>,
+}
+
+impl Plan {
+    /// The keys of an image's steps as far as the cache knows them: for each step its key, and whether its result is
+    /// there. Ends with the first that is not.
+    ///
+    /// # Errors
+    /// The image or the cache cannot be read.
+    pub fn cached_steps(&self, image: &ImagePlan, library: &Library) -> Result<Vec<(StepKey, bool)>, RunError> {
+        let opened = self.open_image(image.index, &Blobs::default())?;
+        let context = self.context(&opened);
+        let mut input = InputId::of(&opened);
+        let mut known = Vec::new();
+        for step in &image.steps {
+            let key = StepKey::new(&**step, input, &context);
+            let Some(record) = library.layer(key)? else {
+                known.push((key, false));
+                break;
+            };
+            input = record.output;
+            known.push((key, true));
+        }
+        Ok(known)
+    }
+
+    fn open_image(&self, index: u32, blobs: &Blobs) -> Result<Image, RunError> {
+        Image::open(&self.image_file, index, blobs).map_err(|source| RunError::Image { index, source: Box::new(source) })
+    }
+
+    /// The time that steps write: the recipe's, else that of the image's last modification.
+    fn context(&self, image: &Image) -> Context {
+        let time = self.epoch.or_else(|| image.info.time("LASTMODIFICATIONTIME")).unwrap_or_default();
+        Context { time }
+    }
+
+    /// The identity of an image after all of its steps, if the cache knows it: nothing has to be done then.
+    fn cached_result(&self, image: &ImagePlan, library: &Library) -> Result<Option<InputId>, RunError> {
+        let opened = self.open_image(image.index, &Blobs::default())?;
+        let context = self.context(&opened);
+        let mut input = InputId::of(&opened);
+        for step in &image.steps {
+            let Some(record) = library.layer(StepKey::new(&**step, input, &context))? else { return Ok(None) };
+            input = record.output;
+        }
+        Ok(Some(input))
+    }
+
+    /// The identities of all images that go into the outputs, if the cache knows every one.
+    ///
+    /// # Errors
+    /// An image or the cache cannot be read.
+    pub fn cached_results(&self, library: &Library) -> Result<Option<Vec<InputId>>, RunError> {
+        self.images.iter().filter(|image| !image.dropped).map(|image| self.cached_result(image, library)).collect()
+    }
+
+    /// Services every image that is not dropped.
+    ///
+    /// # Errors
+    /// A step failed: what was done before stays in the cache.
+    pub fn run(&self, library: &Library, events: &dyn Events) -> Result<Vec<ServicedImage>, Box<Failure>> {
+        let blobs = Blobs::default();
+        let mut layers = OpenLayers::new();
+        let mut finished = Vec::new();
+        for plan in self.images.iter().filter(|plan| !plan.dropped) {
+            let mut progress = InProgress { index: plan.index, before: None, steps: Vec::new(), step: None };
+            match self.run_image(plan, &blobs, &mut layers, library, events, &mut progress) {
+                Ok(image) => finished.push(image),
+                Err(error) => return Err(Box::new(Failure { finished, image: progress, error })),
+            }
+        }
+        Ok(finished)
+    }
+
+    fn run_image(
+        &self,
+        plan: &ImagePlan,
+        blobs: &Blobs,
+        layers: &mut OpenLayers,
+        library: &Library,
+        events: &dyn Events,
+        progress: &mut InProgress,
+    ) -> Result<ServicedImage, RunError> {
+        let index = plan.index;
+        let failed = |source: ImageError| RunError::Image { index, source: Box::new(source) };
+        let mut before = self.open_image(index, blobs)?;
+        progress.before = Some(before.clone());
+        if !plan.steps.is_empty() {
+            let pending = pending_operations(&mut before).map_err(failed)?;
+            if !pending.is_empty() {
+                return Err(RunError::Pending { index, pending });
+            }
+        }
+        let context = self.context(&before);
+        let mut state = State::Opened(Box::new(before.clone()));
+        let mut input = InputId::of(&before);
+        for step in &plan.steps {
+            let kind = step.kind().name;
+            progress.step = Some((kind, step.describe()));
+            let started = events.elapsed();
+            events.event(Event::StepStarted { image: index, step: kind.to_owned() });
+            let key = StepKey::new(&**step, input, &context);
+            let found = library.layer(key)?;
+            let cached = found.is_some();
+            let record = match found {
+                Some(record) => {
+                    state = State::Cached(key);
+                    record
+                }
+                None => {
+                    let image = state.open(blobs, layers, library)?;
+                    let (mut image, report) = step.apply(image, &context).map_err(|source| RunError::Step { index, step: kind, source })?;
+                    image.commit(context.time).map_err(failed)?;
+                    let record = library.add_layer(key, &mut image, report, context.time, &self.image_file, layers, events)?;
+                    state = State::Opened(Box::new(image));
+                    record
+                }
+            };
+            input = record.output;
+            let duration = events.elapsed().saturating_sub(started);
+            events.event(Event::StepFinished { image: index, step: kind.to_owned(), cached, seconds: duration.as_secs_f64() });
+            progress.steps.push(StepRun { kind: kind.to_owned(), description: step.describe(), report: record.report, key, cached, duration });
+            progress.step = None;
+        }
+        let after = state.open(blobs, layers, library)?;
+        Ok(ServicedImage { index, before, after, result: input, steps: std::mem::take(&mut progress.steps) })
+    }
+}
+
+/// A run that ended before its end.
+pub struct Failure {
+    /// The images that were finished.
+    pub finished: Vec<ServicedImage>,
+    /// The image that was not.
+    pub image: InProgress,
+    /// Why.
+    pub error: RunError,
+}
+
+/// An image on its way.
+pub struct InProgress {
+    /// Number of the image in the input, from 1.
+    pub index: u32,
+    /// The image before the first step; `None` when it could not be opened.
+    pub before: Option<Image>,
+    /// The steps that are done.
+    pub steps: Vec<StepRun>,
+    /// The step that is being done: kind and description.
+    pub step: Option<(&'static str, Vec<String>)>,
+}
+
+/// An image between two steps: in memory, or still in the cache, where it stays when the next step is cached as well.
+enum State {
+    Opened(Box<Image>),
+    Cached(StepKey),
+}
+
+impl State {
+    fn open(self, blobs: &Blobs, layers: &mut OpenLayers, library: &Library) -> Result<Image, RunError> {
+        match self {
+            Self::Opened(image) => Ok(*image),
+            Self::Cached(key) => Ok(library.open_layer(key, blobs, layers)?),
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! Appx and MSIX packages and bundles.

@@ -1,1 +1,0 @@
-//! Registry scripts: .reg files and Group Policy Preferences Registry.xml.

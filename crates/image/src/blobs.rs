@@ -1,0 +1,206 @@
+//! Where the bytes of an image live: in packs (WIM files) and in staged contents that no pack holds yet.
+//!
+//! A blob is named by the SHA-1 of its bytes, so what is added never changes what was there, and all images of a build
+//! can share one store. Nothing is read before it is asked for.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sha1::{Digest, Sha1};
+use thiserror::Error;
+use wimwright_format::io::{ReadAt, Reader};
+use wimwright_format::wim::write::BlobSource;
+use wimwright_format::wim::{self, BlobId, Wim};
+
+/// Largest blob that is read into memory as a whole (a hive, a configuration file). COMPONENTS, the largest hive seen on
+/// real images, stays below 200 MB.
+pub const MAX_WHOLE_BLOB: u64 = 1 << 30;
+
+/// Why bytes cannot be had.
+#[derive(Debug, Error)]
+pub enum BlobError {
+    /// No pack holds the blob.
+    #[error("blob {id} is in none of the packs: the image refers to contents that are not here")]
+    Missing {
+        /// The blob.
+        id: BlobId,
+    },
+    /// A pack could not give it.
+    #[error("blob {id} cannot be read")]
+    Read {
+        /// The blob.
+        id: BlobId,
+        /// What the pack says.
+        source: wim::Error,
+    },
+    /// A staged source could not be read.
+    #[error("the contents that were to be added cannot be read")]
+    Staged {
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Too large to be held in memory.
+    #[error("blob {id} has {size} bytes: more than {MAX_WHOLE_BLOB} are not read at once")]
+    TooLarge {
+        /// The blob.
+        id: BlobId,
+        /// Its size in bytes.
+        size: u64,
+    },
+}
+
+/// Contents that no pack holds yet.
+#[derive(Clone)]
+enum Staged {
+    Bytes(Arc<[u8]>),
+    Source(Arc<dyn ReadAt>),
+}
+
+impl Staged {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Source(source) => source.size(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Inner {
+    packs: Vec<Arc<Wim>>,
+    staged: HashMap<BlobId, Staged>,
+}
+
+/// The store. Clones are handles to the same store.
+#[derive(Clone, Default)]
+pub struct Blobs {
+    inner: Arc<Mutex<Inner>>,
+}
+
+impl Blobs {
+    fn with<T>(&self, action: impl FnOnce(&mut Inner) -> T) -> T {
+        action(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes the blobs of a pack available. Blobs that were staged and are in the pack are read from it from now on.
+    pub fn add_pack(&self, pack: Arc<Wim>) {
+        self.with(|inner| {
+            inner.staged.retain(|id, _| pack.blob(id).is_none());
+            if !inner.packs.iter().any(|known| Arc::ptr_eq(known, &pack)) {
+                inner.packs.push(pack);
+            }
+        });
+    }
+
+    /// Adds bytes. `None` for no bytes: an empty stream has no blob.
+    pub fn add_bytes(&self, bytes: impl Into<Arc<[u8]>>) -> Option<BlobId> {
+        let bytes = bytes.into();
+        if bytes.is_empty() {
+            return None;
+        }
+        let id = BlobId(Sha1::digest(&bytes).into());
+        self.stage(id, Staged::Bytes(bytes));
+        Some(id)
+    }
+
+    /// Adds the contents of a source, which is read now for its hash and again when it is written. `None` when empty.
+    ///
+    /// # Errors
+    /// The source cannot be read.
+    pub fn add_source(&self, source: Arc<dyn ReadAt>) -> Result<Option<BlobId>, BlobError> {
+        if source.size() == 0 {
+            return Ok(None);
+        }
+        let mut hash = Sha1::new();
+        let mut reader = Reader::new(&source);
+        let mut buffer = vec![0; 256 * 1024];
+        loop {
+            match reader.read(&mut buffer).map_err(|source| BlobError::Staged { source })? {
+                0 => break,
+                length => hash.update(&buffer[..length]),
+            }
+        }
+        let id = BlobId(hash.finalize().into());
+        self.stage(id, Staged::Source(source));
+        Ok(Some(id))
+    }
+
+    fn stage(&self, id: BlobId, contents: Staged) {
+        self.with(|inner| {
+            if !inner.packs.iter().any(|pack| pack.blob(&id).is_some()) {
+                inner.staged.entry(id).or_insert(contents);
+            }
+        });
+    }
+
+    fn pack_of(&self, id: &BlobId) -> Option<Arc<Wim>> {
+        self.with(|inner| inner.packs.iter().find(|pack| pack.blob(id).is_some()).cloned())
+    }
+
+    /// True when the blob is staged: no pack holds it yet.
+    #[must_use]
+    pub fn is_staged(&self, id: &BlobId) -> bool {
+        self.with(|inner| inner.staged.contains_key(id))
+    }
+
+    /// Uncompressed size in bytes; `None` when the blob is nowhere.
+    #[must_use]
+    pub fn size(&self, id: &BlobId) -> Option<u64> {
+        self.with(|inner| inner.staged.get(id).map(Staged::size).or_else(|| inner.packs.iter().find_map(|pack| pack.blob(id)).map(|blob| blob.size)))
+    }
+
+    /// Reads a whole blob and checks its hash.
+    ///
+    /// # Errors
+    /// It is missing, damaged, or larger than [`MAX_WHOLE_BLOB`].
+    pub fn read(&self, id: &BlobId) -> Result<Arc<[u8]>, BlobError> {
+        let staged = self.with(|inner| inner.staged.get(id).cloned());
+        let size = self.size(id).ok_or(BlobError::Missing { id: *id })?;
+        if size > MAX_WHOLE_BLOB {
+            return Err(BlobError::TooLarge { id: *id, size });
+        }
+        match staged {
+            Some(Staged::Bytes(bytes)) => Ok(bytes),
+            Some(Staged::Source(source)) => {
+                let mut bytes = vec![0; size as usize];
+                source.read_exact_at(&mut bytes, 0).map_err(|source| BlobError::Staged { source })?;
+                Ok(bytes.into())
+            }
+            None => {
+                let pack = self.pack_of(id).ok_or(BlobError::Missing { id: *id })?;
+                pack.read_blob(id, MAX_WHOLE_BLOB).map(Into::into).map_err(|source| BlobError::Read { id: *id, source })
+            }
+        }
+    }
+
+    /// Copies a blob of any size and checks its hash.
+    ///
+    /// # Errors
+    /// It is missing or damaged, or `output` fails.
+    pub fn copy(&self, id: &BlobId, output: &mut dyn std::io::Write) -> Result<(), BlobError> {
+        match self.with(|inner| inner.staged.get(id).cloned()) {
+            Some(Staged::Bytes(bytes)) => output.write_all(&bytes).map_err(|source| BlobError::Staged { source }),
+            Some(Staged::Source(source)) => std::io::copy(&mut Reader::new(source), output).map(drop).map_err(|source| BlobError::Staged { source }),
+            None => {
+                let pack = self.pack_of(id).ok_or(BlobError::Missing { id: *id })?;
+                pack.copy_blob(id, output).map_err(|source| BlobError::Read { id: *id, source })
+            }
+        }
+    }
+
+    /// Where a WIM writer takes the blob from.
+    ///
+    /// # Errors
+    /// It is missing.
+    pub fn source(&self, id: &BlobId) -> Result<BlobSource, BlobError> {
+        match self.with(|inner| inner.staged.get(id).cloned()) {
+            Some(Staged::Bytes(bytes)) => Ok(BlobSource::Bytes(bytes)),
+            Some(Staged::Source(source)) => {
+                let size = source.size();
+                Ok(BlobSource::Stream { size, open: Arc::new(move || Ok(Box::new(Reader::new(source.clone())))) })
+            }
+            None => self.pack_of(id).map(BlobSource::Wim).ok_or(BlobError::Missing { id: *id }),
+        }
+    }
+}

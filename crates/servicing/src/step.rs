@@ -1,0 +1,153 @@
+//! What a step is: a function from image to image, with options that identify it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize, Serializer};
+use thiserror::Error;
+use wimwright_format::io::ReadAt;
+use wimwright_image::{Image, ImageError};
+
+/// The kind of a step and its revision. The revision is raised whenever the result for equal input changes, so that
+/// results cached by an older release are not taken for this one's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepKind {
+    /// The recipe's name of the step, such as `files`.
+    pub name: &'static str,
+    /// Starts at 1.
+    pub revision: u32,
+}
+
+/// How sure it is that Windows will see what the step says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Certainty {
+    /// Public semantics, checked by another program.
+    Exact,
+    /// Windows itself will do it, at the time the report names.
+    Deferred,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// How sure it is.
+    pub certainty: Certainty,
+    /// What was done, one line each.
+    pub details: Vec<String>,
+}
+
+impl StepReport {
+    /// A report of things that were done exactly.
+    #[must_use]
+    pub fn exact(details: Vec<String>) -> Self {
+        Self { certainty: Certainty::Exact, details }
+    }
+}
+
+/// What a step is given besides the image. No clock, network or environment.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// The time that steps write, FILETIME (100 ns since 1601, UTC).
+    pub time: u64,
+}
+
+/// Why a step failed. A failed step fails the build.
+#[derive(Debug, Error)]
+pub enum StepError {
+    /// The image cannot be read or edited.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// What the recipe asks for does not fit this image, or is not possible.
+    #[error("{what}")]
+    Refused {
+        /// What, where and why.
+        what: String,
+        /// What to do instead; empty when nothing can be said.
+        hint: String,
+    },
+}
+
+impl StepError {
+    /// Refuses, with a hint.
+    pub fn refused(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Refused { what: what.into(), hint: hint.into() }
+    }
+}
+
+impl From<wimwright_image::EditError> for StepError {
+    fn from(error: wimwright_image::EditError) -> Self {
+        Self::Image(error.into())
+    }
+}
+
+impl From<wimwright_image::BlobError> for StepError {
+    fn from(error: wimwright_image::BlobError) -> Self {
+        Self::Image(error.into())
+    }
+}
+
+/// A step: typed options, and a pure function of them and the image.
+///
+/// # What enters a step's key
+/// Kind and revision, [`Step::options`], the input tree, and the time if [`Step::writes_time`]. Payloads are part of the
+/// options by their SHA-256. Names of payloads, comments, host and thread count are not: they must not matter.
+pub trait Step: Send + Sync {
+    /// Kind and revision.
+    fn kind(&self) -> StepKind;
+
+    /// The options in canonical form: equal values mean the same change.
+    fn options(&self) -> serde_json::Value;
+
+    /// Whether the result depends on [`Context::time`].
+    fn writes_time(&self) -> bool;
+
+    /// What will be done, one line each, for `plan`.
+    fn describe(&self) -> Vec<String>;
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// Whatever keeps any part of it from being done; the image is then to be discarded.
+    fn apply(&self, image: Image, context: &Context) -> Result<(Image, StepReport), StepError>;
+}
+
+/// Bytes that a recipe brings in. Identified by content; the name only serves messages.
+#[derive(Clone)]
+pub struct Payload {
+    /// Where it comes from, as the user wrote it.
+    pub name: String,
+    /// SHA-256 of the bytes.
+    pub sha256: [u8; 32],
+    /// The bytes.
+    pub source: Arc<dyn ReadAt>,
+}
+
+impl Payload {
+    /// Reads it whole, up to `limit` bytes.
+    ///
+    /// # Errors
+    /// It is larger, or cannot be read.
+    pub fn bytes(&self, limit: u64) -> Result<Vec<u8>, StepError> {
+        let size = self.source.size();
+        if size > limit {
+            return Err(StepError::refused(format!("`{}` has {size} bytes: more than {limit} make no sense here", self.name), ""));
+        }
+        let mut bytes = vec![0; size as usize];
+        let read = self.source.read_exact_at(&mut bytes, 0);
+        read.map_err(|error| StepError::refused(format!("cannot read `{}`: {error}", self.name), ""))?;
+        Ok(bytes)
+    }
+}
+
+impl std::fmt::Debug for Payload {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Payload").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let hexadecimal: String = self.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        serializer.serialize_str(&hexadecimal)
+    }
+}

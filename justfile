@@ -1,0 +1,35 @@
+# All tasks of the project.
+
+# List the tasks
+default:
+    @just --list
+
+# Format and lint, as CI does
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo xtask verify
+
+# All tests
+test *arguments:
+    scripts/test {{arguments}}
+
+# Service a practice medium
+demo *arguments:
+    scripts/demo {{arguments}}
+
+# Write what is derived from the code: schemas, command reference, step catalogue
+generate:
+    cargo xtask generate
+
+# Everything against its peer, in one run
+bench *arguments:
+    scripts/bench {{arguments}}
+
+# The whole job against the peers' pipeline: five paired runs, the median ratio last
+bench-peer:
+    scripts/bench peer
+
+# Run one fuzz target for a while
+fuzz target seconds="60":
+    cd fuzz && cargo fuzz run {{target}} -- -max_total_time={{seconds}}
