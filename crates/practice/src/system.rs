@@ -96,7 +96,7 @@ fn files_of(name: &str, directory: &'static str, round: u32, index: usize, mean:
         directory: Some(directory),
         contents: program(&name, true, size, random.next()),
     }];
-    if extension == "dll" && index % 2 == 0 {
+    if extension == "dll" && index.is_multiple_of(2) {
         files.push(Planned {
             name: name.clone(),
             component: component("wow64", "neutral", ""),
@@ -104,7 +104,7 @@ fn files_of(name: &str, directory: &'static str, round: u32, index: usize, mean:
             contents: program(&name, false, (size * 3 / 4).next_multiple_of(512), random.next()),
         });
     }
-    if index % 3 == 0 && directory == "Windows/System32" {
+    if index.is_multiple_of(3) && directory == "Windows/System32" {
         let name = format!("{name}.mui");
         files.push(Planned {
             component: component("amd64", "en-us", ".Resources"),
