@@ -81,12 +81,6 @@ mod tests {
     fn key_forms_of_real_components() {
         for (name, culture, version, key_form) in [
             (
-                "Microsoft-Windows-ServicingStack",
-                "neutral",
-                "10.0.19041.4585",
-                "amd64_microsoft-windows-servicingstack_31bf3856ad364e35_10.0.19041.4585_none_7e5bd4ef4ef10b48",
-            ),
-            (
                 "Microsoft-Windows-StorPort",
                 "neutral",
                 "6.1.7601.18386",
