@@ -127,3 +127,14 @@ fn logs_of_a_changed_hive_are_emptied() {
     let size = |name: &str| after.tree.at(&format!("/Windows/System32/config/{name}")).unwrap().inode().contents;
     assert_eq!((size("SOFTWARE.LOG1"), size("SOFTWARE.LOG2")), (None, None));
 }
+
+#[test]
+fn a_value_that_is_there_already_changes_only_the_write_time() {
+    let step = Registry { changes: vec![set(r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion", "EditionID", &Data::Text("Professional".into()))] };
+    insta::assert_snapshot!(effect(&step, &windows()), @r"
+    ~ /Windows/System32/config/SOFTWARE
+        written: 1 -> 2
+    report (Exact):
+      HKLM\SOFTWARE: 0 keys created, 1 values set (1 had that value), 0 values and 0 keys deleted
+    ");
+}
