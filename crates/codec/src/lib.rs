@@ -12,6 +12,7 @@
 //! The implementation is libwim (<https://wimlib.net>), linked dynamically. It stands behind [`Compressor`] and
 //! [`Decompressor`] so that one in Rust can replace it, format by format.
 
+pub mod delta;
 mod ffi;
 pub mod cabinet_lzx;
 pub mod mszip;
@@ -20,6 +21,10 @@ mod window;
 
 use std::fmt;
 use std::ops::RangeInclusive;
+
+/// Uncompressed bytes of the shortest LZMS block that libwim is given. It derives the offset alphabet from this length, and
+/// below three bytes (1.13.6) reads and writes memory that is not its own; so short a block cannot shrink anyhow.
+const SHORTEST_LZMS_BLOCK: usize = 3;
 
 /// Why a codec refused.
 #[derive(Debug, thiserror::Error)]
@@ -216,7 +221,8 @@ impl Decompressor {
         if output.len() > self.max_block {
             return Err(Error::BlockTooLarge { length: output.len(), max_block: self.max_block });
         }
-        if self.codec.decompress(input, output) {
+        let too_short = self.compression == Compression::Lzms && output.len() < SHORTEST_LZMS_BLOCK;
+        if !too_short && self.codec.decompress(input, output) {
             return Ok(());
         }
         Err(Error::Data { compression: self.compression, input: input.len(), output: output.len() })
@@ -276,6 +282,16 @@ mod tests {
     fn a_solid_lzms_compressor_states_its_memory() {
         let memory = Compressor::memory(Compression::Lzms, 1 << 26, Level::DEFAULT);
         assert!((1 << 28..1 << 30).contains(&memory), "{memory}");
+    }
+
+    #[test]
+    fn lzms_blocks_that_libwim_cannot_hold_are_refused() {
+        let mut decompressor = Decompressor::new(Compression::Lzms, 1 << 15).unwrap();
+        for length in 0..SHORTEST_LZMS_BLOCK {
+            for input in [&[0; 4][..], &[0xff; 40], &[0x55; 9]] {
+                assert!(matches!(decompressor.decompress(input, &mut vec![0; length]), Err(Error::Data { .. })));
+            }
+        }
     }
 
     /// Buffers of the Windows Compression API: a header (magic, CRC, algorithm, sizes), then chunks, each with its length.

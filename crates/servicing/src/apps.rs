@@ -11,7 +11,7 @@ use wimwright_image::{Image, ImageError, ImagePath};
 use crate::files::NewFile;
 use crate::inventory::architecture_name;
 use crate::pattern;
-use crate::step::{Context, Payload, Step, StepError, StepKind, StepReport};
+use crate::step::{Certainty, Context, Payload, Step, StepError, StepKind, StepReport};
 
 /// The database that Windows makes at its first start; from then on it holds what is provisioned.
 const STATE_REPOSITORY: &str = "/ProgramData/Microsoft/Windows/AppRepository/StateRepository-Machine.srd";
@@ -306,7 +306,8 @@ impl Step for AddApps {
             details.push(provision(&mut image, app, &opened, context)?);
         }
         image.commit(context.time)?;
-        Ok((image, StepReport::exact(details)))
+        details.push("Windows checks signature and licence, and registers the app, at each user's first sign-in".to_owned());
+        Ok((image, StepReport { certainty: Certainty::Deferred, details }))
     }
 }
 

@@ -61,7 +61,7 @@ pub struct Inventory {
     pub packages: Vec<Package>,
     /// Optional features.
     pub features: Vec<Feature>,
-    /// Capabilities (features on demand) whose packages are there.
+    /// Capabilities (features on demand) whose packages the image knows, in the state of those packages.
     pub capabilities: Vec<Feature>,
     /// Provisioned Appx packages, by full name.
     pub provisioned_apps: Vec<String>,
@@ -230,7 +230,7 @@ impl Inventory {
             total_bytes: number_of_info("TOTALBYTES"),
             packages: found.packages,
             features: found.features,
-            capabilities: Vec::new(),
+            capabilities: found.capabilities,
             provisioned_apps: found.provisioned_apps,
             drivers: found.third_party_drivers,
             applications: found.applications,
@@ -269,6 +269,7 @@ struct Found {
     minor: Option<u32>,
     packages: Vec<Package>,
     features: Vec<Feature>,
+    capabilities: Vec<Feature>,
     provisioned_apps: Vec<String>,
     third_party_drivers: Vec<Driver>,
     applications: Vec<Application>,
@@ -291,6 +292,7 @@ impl Found {
         self.provisioned_apps = registry::subkey_names(hive, APPLICATIONS)?;
         self.provisioned_apps.sort();
         self.packages(hive)?;
+        self.capabilities(hive)?;
         self.installed_applications(hive)
     }
 
@@ -321,6 +323,24 @@ impl Found {
         self.packages.sort();
         self.features.sort();
         self.features.dedup_by(|left, right| left.name == right.name);
+        Ok(())
+    }
+
+    /// `CapabilityIndex` has a key for each capability, with a value for each package that brings it, named like the package
+    /// (public readers of the key: `docs/reference/inventory.md`).
+    fn capabilities(&mut self, hive: &Hive) -> Result<(), regf::Error> {
+        let index = format!("{SERVICING}\\CapabilityIndex");
+        for name in registry::subkey_names(hive, &index)? {
+            let Some(key) = hive.open(&format!("{index}\\{name}"))? else { continue };
+            let mut state = None;
+            for package in hive.values(key)? {
+                let package = registry::number(hive, &format!("{SERVICING}\\Packages\\{}", package.name()), "CurrentState")?;
+                // A newer package supersedes the older one of the same capability.
+                state = state.max(package);
+            }
+            self.capabilities.push(Feature { name, state: state.map_or("Not Present", package_state).to_owned() });
+        }
+        self.capabilities.sort();
         Ok(())
     }
 

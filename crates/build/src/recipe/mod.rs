@@ -209,6 +209,17 @@ impl Recipe {
 }
 
 /// Bytes as lower-case hexadecimal digits.
+/// Reads a YAML (or JSON) file that is no recipe as a JSON value, under the same limits.
+///
+/// # Errors
+/// A syntax error, with its place.
+pub fn yaml_value(path: &Path, text: &str) -> Result<serde_json::Value, RecipeError> {
+    let mut sources = Sources::default();
+    let source = sources.add(source::Source { path: path.to_owned(), text: text.to_owned(), canonical_folder: std::path::PathBuf::new() });
+    let node = yaml::parse(text, source).map_err(|(kind, position)| RecipeError::from(Problem::new(kind, position, &sources)))?;
+    Ok(node.to_json())
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

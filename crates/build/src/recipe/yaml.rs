@@ -60,6 +60,21 @@ impl Node {
         }
     }
 
+    /// The same as a JSON value: unquoted scalars by YAML's core schema, everything else text.
+    pub fn to_json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Scalar { .. } if self.is_null() => serde_json::Value::Null,
+            Value::Scalar { text, plain: true } => match (parse_integer(text).and_then(|number| i64::try_from(number).ok()), parse_boolean(text)) {
+                (Some(number), _) => number.into(),
+                (None, Some(truth)) => truth.into(),
+                (None, None) => text.clone().into(),
+            },
+            Value::Scalar { text, .. } => text.clone().into(),
+            Value::Sequence(items) => items.iter().map(Self::to_json).collect(),
+            Value::Mapping(entries) => entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect(),
+        }
+    }
+
     /// Nothing was written: an empty value, `~` or `null`.
     pub fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use wimwright_format::io::FileSource;
 use wimwright_format::wim::write::{BlobSource, ImageSource, ImageToWrite, WimPlan, WriteError, WriteOptions};
-use wimwright_format::wim::{BlobId, Compression, Level, Wim};
+use wimwright_format::wim::{BlobId, Compression, Level, VERSION_SOLID, Wim};
 use wimwright_image::{Blobs, Image, ImageError, ImageFile, ImageFileError};
 use wimwright_servicing::step::StepReport;
 
@@ -57,8 +57,14 @@ pub(crate) struct LayerRecord {
     pub bases: BTreeSet<StepKey>,
 }
 
-/// The layers that a run has opened.
-pub(crate) type OpenLayers = HashMap<StepKey, Arc<Wim>>;
+/// The layers that a run has opened, and the image file that the first of them builds on.
+pub(crate) struct OpenLayers<'a> {
+    library: &'a Library,
+    base: &'a ImageFile,
+    /// The blobs of all images of the run.
+    blobs: Blobs,
+    layers: HashMap<StepKey, Arc<Wim>>,
+}
 
 /// What the cache takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -90,74 +96,6 @@ impl Library {
         let Ok(record) = serde_json::from_slice::<LayerRecord>(&bytes) else { return Ok(None) };
         let whole = std::iter::once(&key).chain(&record.bases).all(|layer| self.layer_path(*layer, "wim").is_file());
         Ok(whole.then_some(record))
-    }
-
-    /// Stores the result of a step. `image` gets its statistics and modification time; its new blobs are in the layer
-    /// from now on.
-    pub(crate) fn add_layer(
-        &self,
-        key: StepKey,
-        image: &mut Image,
-        report: StepReport,
-        time: u64,
-        base: &ImageFile,
-        layers: &mut OpenLayers,
-        events: &dyn Events,
-    ) -> Result<LayerRecord, LayerError> {
-        let metadata = image.tree.to_metadata();
-        image.info.set_statistics(&metadata.statistics(&|id| image.blobs.size(id).unwrap_or_default()));
-        image.info.set_time("LASTMODIFICATIONTIME", time);
-        let blobs: Vec<BlobId> = image.tree.blobs();
-        let in_base = |id: &BlobId| base.parts().iter().any(|part| part.blob(id).is_some());
-        let bases = layers.iter().filter(|(_, wim)| blobs.iter().any(|id| wim.blob(id).is_some() && !in_base(id))).map(|(key, _)| *key).collect();
-
-        let header = base.first().header();
-        let solid = header.version == wimwright_format::wim::VERSION_SOLID;
-        let compression = if solid { Some(Compression::Lzx) } else { header.compression };
-        let mut options = WriteOptions::new(compression, layer_guid(key));
-        options.level = LAYER_LEVEL;
-        if !solid && header.chunk_size > 0 {
-            options.chunk_size = header.chunk_size;
-        }
-        let images = vec![ImageToWrite { source: ImageSource::Tree(Box::new(metadata)), info: image.info.clone() }];
-        let resolve = |id: &BlobId| if image.blobs.is_staged(id) { image.blobs.source(id).ok() } else { Some(BlobSource::Elsewhere) };
-        let plan = WimPlan::new(images, options, &resolve)?;
-        let path = self.layer_path(key, "wim");
-        let pending = Pending::create(&path)?;
-        plan.write(&mut pending.file(), &mut |progress| {
-            let subject = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            events.event(Event::Progress { work: "compress", subject, done: progress.done, total: progress.total });
-        })?;
-        pending.publish()?;
-
-        let record = LayerRecord { output: InputId::of(image), report, bases };
-        let json = serde_json::to_vec_pretty(&record).map_err(|error| LayerError::Damaged { path: path.clone(), source: error.into() })?;
-        durable::write(&self.layer_path(key, "json"), &json)?;
-        let wim = self.open_layer_file(key)?;
-        image.blobs.add_pack(wim.clone());
-        layers.insert(key, wim);
-        Ok(record)
-    }
-
-    fn open_layer_file(&self, key: StepKey) -> Result<Arc<Wim>, LayerError> {
-        let path = self.layer_path(key, "wim");
-        let source = File::open(&path).and_then(FileSource::new).at("open", &path)?;
-        Wim::open(Arc::new(source)).map(Arc::new).map_err(|error| LayerError::Damaged { path, source: error.into() })
-    }
-
-    /// The image that a layer holds, with everything that it builds on opened.
-    pub(crate) fn open_layer(&self, key: StepKey, blobs: &Blobs, layers: &mut OpenLayers) -> Result<Image, LayerError> {
-        let bases = self.layer(key)?.map(|record| record.bases).unwrap_or_default();
-        for needed in bases.into_iter().chain([key]) {
-            if !layers.contains_key(&needed) {
-                let wim = self.open_layer_file(needed)?;
-                blobs.add_pack(wim.clone());
-                layers.insert(needed, wim);
-            }
-        }
-        let damaged = |error: ImageFileError| LayerError::Damaged { path: self.layer_path(key, "wim"), source: error.into() };
-        let file = ImageFile::new(vec![layers[&key].clone()]).map_err(damaged)?;
-        Ok(Image::open(&file, 1, blobs)?)
     }
 
     /// All files of the cache: path, size, when last written.
@@ -254,6 +192,81 @@ impl Library {
             }
             Ok(removed)
         })
+    }
+}
+
+impl<'a> OpenLayers<'a> {
+    pub fn new(library: &'a Library, base: &'a ImageFile) -> Self {
+        Self { library, base, blobs: Blobs::default(), layers: HashMap::new() }
+    }
+
+    /// The blobs of all images of the run.
+    pub fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
+    /// Stores the result of a step. `image` gets its statistics and modification time; its new blobs are in the layer
+    /// from now on.
+    pub fn add(&mut self, key: StepKey, image: &mut Image, report: StepReport, time: u64, events: &dyn Events) -> Result<LayerRecord, LayerError> {
+        let metadata = image.tree.to_metadata();
+        image.info.set_statistics(&metadata.statistics(&|id| image.blobs.size(id).unwrap_or_default()));
+        image.info.set_time("LASTMODIFICATIONTIME", time);
+        let blobs: Vec<BlobId> = image.tree.blobs();
+        let in_base = |id: &BlobId| self.base.parts().iter().any(|part| part.blob(id).is_some());
+        let bases = self.layers.iter().filter(|(_, wim)| blobs.iter().any(|id| wim.blob(id).is_some() && !in_base(id))).map(|(key, _)| *key).collect();
+
+        let images = vec![ImageToWrite { source: ImageSource::Tree(Box::new(metadata)), info: image.info.clone() }];
+        let resolve = |id: &BlobId| if image.blobs.is_staged(id) { image.blobs.source(id).ok() } else { Some(BlobSource::Elsewhere) };
+        let plan = WimPlan::new(images, self.write_options(key), &resolve)?;
+        let path = self.library.layer_path(key, "wim");
+        let pending = Pending::create(&path)?;
+        let subject = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        plan.write(&mut pending.file(), &mut |progress| {
+            events.event(Event::Progress { work: "compress", subject: subject.clone(), done: progress.done, total: progress.total });
+        })?;
+        pending.publish()?;
+
+        let record = LayerRecord { output: InputId::of(image), report, bases };
+        let json = serde_json::to_vec_pretty(&record).map_err(|error| LayerError::Damaged { path, source: error.into() })?;
+        durable::write(&self.library.layer_path(key, "json"), &json)?;
+        self.open_file(key)?;
+        Ok(record)
+    }
+
+    /// As the image file is compressed, so that outputs can copy what a layer holds.
+    fn write_options(&self, key: StepKey) -> WriteOptions {
+        let header = self.base.first().header();
+        let solid = header.version == VERSION_SOLID;
+        let mut options = WriteOptions::new(if solid { Some(Compression::Lzx) } else { header.compression }, layer_guid(key));
+        options.level = LAYER_LEVEL;
+        if !solid && header.chunk_size > 0 {
+            options.chunk_size = header.chunk_size;
+        }
+        options
+    }
+
+    /// The layer as a WIM, its blobs added to those of the run.
+    fn open_file(&mut self, key: StepKey) -> Result<Arc<Wim>, LayerError> {
+        if let Some(wim) = self.layers.get(&key) {
+            return Ok(wim.clone());
+        }
+        let path = self.library.layer_path(key, "wim");
+        let source = File::open(&path).and_then(FileSource::new).at("open", &path)?;
+        let wim = Wim::open(Arc::new(source)).map(Arc::new).map_err(|error| LayerError::Damaged { path, source: error.into() })?;
+        self.blobs.add_pack(wim.clone());
+        self.layers.insert(key, wim.clone());
+        Ok(wim)
+    }
+
+    /// The image that a layer holds, with everything that it builds on opened.
+    pub fn open(&mut self, key: StepKey) -> Result<Image, LayerError> {
+        for base in self.library.layer(key)?.map(|record| record.bases).unwrap_or_default() {
+            self.open_file(base)?;
+        }
+        let wim = self.open_file(key)?;
+        let damaged = |error: ImageFileError| LayerError::Damaged { path: self.library.layer_path(key, "wim"), source: error.into() };
+        let file = ImageFile::new(vec![wim]).map_err(damaged)?;
+        Ok(Image::open(&file, 1, &self.blobs)?)
     }
 }
 

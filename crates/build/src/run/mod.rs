@@ -207,12 +207,11 @@ impl Plan {
     /// # Errors
     /// A step failed: what was done before stays in the cache.
     pub fn run(&self, library: &Library, events: &dyn Events) -> Result<Vec<ServicedImage>, Box<Failure>> {
-        let blobs = Blobs::default();
-        let mut layers = OpenLayers::new();
+        let mut layers = OpenLayers::new(library, &self.image_file);
         let mut finished = Vec::new();
         for plan in self.images.iter().filter(|plan| !plan.dropped) {
             let mut progress = InProgress { index: plan.index, before: None, steps: Vec::new(), step: None };
-            match self.run_image(plan, &blobs, &mut layers, library, events, &mut progress) {
+            match self.run_image(plan, &mut layers, library, events, &mut progress) {
                 Ok(image) => finished.push(image),
                 Err(error) => return Err(Box::new(Failure { finished, image: progress, error })),
             }
@@ -223,15 +222,14 @@ impl Plan {
     fn run_image(
         &self,
         plan: &ImagePlan,
-        blobs: &Blobs,
-        layers: &mut OpenLayers,
+        layers: &mut OpenLayers<'_>,
         library: &Library,
         events: &dyn Events,
         progress: &mut InProgress,
     ) -> Result<ServicedImage, RunError> {
         let index = plan.index;
         let failed = |source: ImageError| RunError::Image { index, source: Box::new(source) };
-        let mut before = self.open_image(index, blobs)?;
+        let mut before = self.open_image(index, layers.blobs())?;
         progress.before = Some(before.clone());
         if !plan.steps.is_empty() {
             let pending = pending_operations(&mut before).map_err(failed)?;
@@ -256,10 +254,10 @@ impl Plan {
                     record
                 }
                 None => {
-                    let image = state.open(blobs, layers, library)?;
+                    let image = state.open(layers)?;
                     let (mut image, report) = step.apply(image, &context).map_err(|source| RunError::Step { index, step: kind, source })?;
                     image.commit(context.time).map_err(failed)?;
-                    let record = library.add_layer(key, &mut image, report, context.time, &self.image_file, layers, events)?;
+                    let record = layers.add(key, &mut image, report, context.time, events)?;
                     state = State::Opened(Box::new(image));
                     record
                 }
@@ -270,7 +268,7 @@ impl Plan {
             progress.steps.push(StepRun { kind: kind.to_owned(), description: step.describe(), report: record.report, key, cached, duration });
             progress.step = None;
         }
-        let after = state.open(blobs, layers, library)?;
+        let after = state.open(layers)?;
         Ok(ServicedImage { index, before, after, result: input, steps: std::mem::take(&mut progress.steps) })
     }
 }
@@ -304,10 +302,10 @@ enum State {
 }
 
 impl State {
-    fn open(self, blobs: &Blobs, layers: &mut OpenLayers, library: &Library) -> Result<Image, RunError> {
+    fn open(self, layers: &mut OpenLayers<'_>) -> Result<Image, RunError> {
         match self {
             Self::Opened(image) => Ok(*image),
-            Self::Cached(key) => Ok(library.open_layer(key, blobs, layers)?),
+            Self::Cached(key) => Ok(layers.open(key)?),
         }
     }
 }
