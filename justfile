@@ -32,4 +32,5 @@ bench-peer:
 
 # Run one fuzz target for a while (fuzz/README.md)
 fuzz target seconds="60":
-    cd fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run {{target}} -- -max_total_time={{seconds}}
+    mkdir -p fuzz/corpus-local/{{target}} fuzz/corpus/{{target}}
+    cd fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run {{target}} corpus-local/{{target}} corpus/{{target}} -- -max_total_time={{seconds}}
