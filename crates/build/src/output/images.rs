@@ -138,8 +138,7 @@ fn guid(job: &Job<'_>) -> [u8; 16] {
     let mut hash = Sha256::new();
     hash.update("wimwright output");
     for image in job.images {
-        hash.update(image.after.tree.id().0);
-        hash.update(image.after.info.element.to_xml());
+        hash.update(image.result.bytes());
     }
     let mut guid = [0; 16];
     guid.copy_from_slice(&hash.finalize()[..16]);

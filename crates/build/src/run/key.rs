@@ -5,7 +5,7 @@
 //! | key format version | yes | the rules below may change |
 //! | step kind and revision | yes | the code that ran, in a form that survives recompiling |
 //! | options in canonical form, payloads by SHA-256 | yes | what was asked for |
-//! | input tree id and image information | yes | by *content*: a step that changes nothing lets all after it hit |
+//! | input tree id and image information but its number | yes | by *content*: a step that changes nothing lets all after it hit |
 //! | the recipe's time | only for steps that write time | |
 //! | names, comments, host, threads, output compression | no | tests prove that they don't matter |
 
@@ -62,10 +62,18 @@ impl InputId {
     /// The identity of `image`.
     #[must_use]
     pub fn of(image: &Image) -> Self {
+        let mut element = image.info.element.clone();
+        // The number says where an image lies, not what it is: in a layer every image is the first.
+        element.attributes.retain(|(name, _)| name != "INDEX");
         let mut hash = Sha256::new();
         hash.update(image.tree.id().0);
-        hash.update(image.info.element.to_xml());
+        hash.update(element.to_xml());
         Self(StepKey(hash.finalize().into()))
+    }
+
+    /// The 32 bytes.
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        self.0.bytes()
     }
 }
 

@@ -1,0 +1,4 @@
+//! The program as its users meet it: started as a process, judged by what it prints and writes.
+
+mod done_when;
+mod workshop;
