@@ -11,7 +11,7 @@ use sha1::{Digest, Sha1};
 use thiserror::Error;
 use wimwright_format::io::{ReadAt, Reader};
 use wimwright_format::wim::write::BlobSource;
-use wimwright_format::wim::{self, BlobId, Wim};
+use wimwright_format::wim::{self, BlobId, BlobView, Wim};
 
 /// Largest blob that is read into memory as a whole (a hive, a configuration file). COMPONENTS, the largest hive seen on
 /// real images, stays below 200 MB.
@@ -185,6 +185,22 @@ impl Blobs {
             None => {
                 let pack = self.pack_of(id).ok_or(BlobError::Missing { id: *id })?;
                 pack.copy_blob(id, output).map_err(|source| BlobError::Read { id: *id, source })
+            }
+        }
+    }
+
+    /// The blob as a byte source that decodes only what is read: for a WIM inside an image. Its hash is not checked.
+    ///
+    /// # Errors
+    /// It is missing.
+    pub fn view(&self, id: &BlobId) -> Result<Arc<dyn ReadAt>, BlobError> {
+        match self.with(|inner| inner.staged.get(id).cloned()) {
+            Some(Staged::Bytes(bytes)) => Ok(Arc::new(bytes.to_vec())),
+            Some(Staged::Source(source)) => Ok(source),
+            None => {
+                let pack = self.pack_of(id).ok_or(BlobError::Missing { id: *id })?;
+                let view = BlobView::new(&pack, id).map_err(|source| BlobError::Read { id: *id, source })?;
+                Ok(Arc::new(view))
             }
         }
     }

@@ -19,7 +19,7 @@ pub use blobs::{BlobError, Blobs, MAX_WHOLE_BLOB};
 pub use host_file::open_host_file;
 pub use diff::{Changed, TreeDiff};
 pub use image::{Image, ImageError};
-pub use image_file::{ImageFile, ImageFileError};
+pub use image_file::ImageFile;
 pub use path::{ImagePath, PathError};
 pub use registry_diff::RegistryDiff;
 pub use tree::{EditError, Tree, TreeId};

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use thiserror::Error;
 use wimwright_format::io::ReadAt;
 use wimwright_format::media::{EntryKind, Platform, Volume, VolumeError};
-use wimwright_format::wim::Wim;
+use wimwright_format::wim::{self, Wim};
 
 use crate::host_file::open_host_file;
-use crate::image_file::{ImageFile, ImageFileError};
+use crate::image_file::ImageFile;
 
 /// First bytes of a WIM, and of one that wimlib wrote for pipes.
 const WIM_MAGIC: &[u8; 8] = b"MSWIM\0\0\0";
@@ -47,7 +47,7 @@ pub enum MediumError {
         /// The file.
         file: String,
         /// What is wrong with it.
-        source: ImageFileError,
+        source: wim::Error,
     },
     /// Neither disc image, WIM nor folder.
     #[error("`{}` is neither an ISO, a WIM, ESD or SWM file, nor a folder", path.display())]
@@ -280,7 +280,7 @@ impl Medium {
     /// It is damaged, or a part is missing.
     pub fn open_images(&self, file: &MediumFile) -> Result<ImageFile, MediumError> {
         let failed = |name: &str, source| MediumError::Wim { file: name.to_owned(), source };
-        let open = |file: &MediumFile| Wim::open(file.source.clone()).map(Arc::new).map_err(|source| failed(&file.path, source.into()));
+        let open = |file: &MediumFile| Wim::open(file.source.clone()).map(Arc::new).map_err(|source| failed(&file.path, source));
         let mut parts = vec![open(file)?];
         for number in 2..=parts[0].header().total_parts {
             if let Some(part) = part_name(&file.path, u32::from(number)).and_then(|path| self.file(&path)) {

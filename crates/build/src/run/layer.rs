@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use wimwright_format::io::FileSource;
 use wimwright_format::wim::write::{BlobSource, ImageSource, ImageToWrite, WimPlan, WriteError, WriteOptions};
-use wimwright_format::wim::{BlobId, Compression, Level, VERSION_SOLID, Wim};
-use wimwright_image::{Blobs, Image, ImageError, ImageFile, ImageFileError};
+use wimwright_format::wim::{self, BlobId, Compression, Level, VERSION_SOLID, Wim};
+use wimwright_image::{Blobs, Image, ImageError, ImageFile};
 use wimwright_servicing::step::StepReport;
 
 use super::key::{InputId, StepKey};
@@ -264,7 +264,7 @@ impl<'a> OpenLayers<'a> {
             self.open_file(base)?;
         }
         let wim = self.open_file(key)?;
-        let damaged = |error: ImageFileError| LayerError::Damaged { path: self.library.layer_path(key, "wim"), source: error.into() };
+        let damaged = |error: wim::Error| LayerError::Damaged { path: self.library.layer_path(key, "wim"), source: error.into() };
         let file = ImageFile::new(vec![wim]).map_err(damaged)?;
         Ok(Image::open(&file, 1, &self.blobs)?)
     }
