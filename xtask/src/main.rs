@@ -1,7 +1,8 @@
-//! The project's own tasks: `cargo xtask generate` and `cargo xtask verify`.
+//! The project's own tasks: `cargo xtask generate`, `verify` and `bench`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task tells its user what it did")]
 
 mod arrows;
+mod bench;
 mod fuzz_targets;
 mod generated;
 
@@ -12,6 +13,7 @@ use anyhow::Result;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
+  bench      time Wimwright against its peers (through scripts/bench); `bench peer`: the whole job only
   generate   write what is derived from the code: schemas, command reference
   verify     check that the crates depend downwards only, that generated files are up to date, that every fuzz target is declared";
 
@@ -19,6 +21,8 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
+        ["bench"] => bench::run(false),
+        ["bench", "peer"] => bench::run(true),
         ["generate"] => generated::write(),
         ["verify"] => verify(),
         ["help" | "--help" | "-h"] => {
