@@ -48,7 +48,8 @@ impl Pending {
             _ => Path::new("."),
         };
         fs::create_dir_all(folder).at("create the folder", folder)?;
-        let made = Builder::new().prefix(TEMPORARY_PREFIX).permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644)).tempfile_in(folder);
+        let made =
+            Builder::new().prefix(TEMPORARY_PREFIX).permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644)).tempfile_in(folder);
         let (file, temporary) = made.at("create a file in", folder)?.into_parts();
         Ok(Self { file, temporary, target: target.to_owned() })
     }

@@ -197,7 +197,9 @@ fn chain(error: &JobError) -> String {
 /// Tells whether the medium is the one that an output was made from, without reading its contents.
 fn medium_stamp(medium: &Medium) -> String {
     let stamp = match medium.kind {
-        MediumKind::Folder => medium.files.iter().map(|file| format!("{} {} {:?}\n", file.path, file.source.size(), file.written)).collect(),
+        MediumKind::Folder => {
+            medium.files.iter().map(|file| format!("{} {} {:?}\n", file.path, file.source.size(), file.written)).collect()
+        }
         MediumKind::Iso | MediumKind::ImageFile => format!("{:?}", Stamp::of(&medium.path)),
     };
     format!("{}\n{stamp}", medium.path.display())

@@ -122,7 +122,11 @@ impl Address {
             places.push(if place.is_empty() {
                 return Err(problem("is empty"));
             } else if digits > 0 && (rest.is_empty() || rest.starts_with(['/', '\\'])) {
-                let index = number.parse().ok().filter(|index| *index > 0).ok_or_else(|| problem("is not the number of an image: they count from 1"))?;
+                let index = number
+                    .parse()
+                    .ok()
+                    .filter(|index| *index > 0)
+                    .ok_or_else(|| problem("is not the number of an image: they count from 1"))?;
                 Place::Image { index, path: ImagePath::parse(rest)? }
             } else if place.starts_with(['/', '\\']) {
                 Place::MediumPath(place.trim_matches(['/', '\\']).replace('\\', "/"))

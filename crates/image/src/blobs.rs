@@ -147,7 +147,9 @@ impl Blobs {
     /// Uncompressed size in bytes; `None` when the blob is nowhere.
     #[must_use]
     pub fn size(&self, id: &BlobId) -> Option<u64> {
-        self.with(|inner| inner.staged.get(id).map(Staged::size).or_else(|| inner.packs.iter().find_map(|pack| pack.blob(id)).map(|blob| blob.size)))
+        self.with(|inner| {
+            inner.staged.get(id).map(Staged::size).or_else(|| inner.packs.iter().find_map(|pack| pack.blob(id)).map(|blob| blob.size))
+        })
     }
 
     /// Reads a whole blob and checks its hash.
@@ -181,7 +183,9 @@ impl Blobs {
     pub fn copy(&self, id: &BlobId, output: &mut dyn std::io::Write) -> Result<(), BlobError> {
         match self.with(|inner| inner.staged.get(id).cloned()) {
             Some(Staged::Bytes(bytes)) => output.write_all(&bytes).map_err(|source| BlobError::Staged { source }),
-            Some(Staged::Source(source)) => std::io::copy(&mut Reader::new(source), output).map(drop).map_err(|source| BlobError::Staged { source }),
+            Some(Staged::Source(source)) => {
+                std::io::copy(&mut Reader::new(source), output).map(drop).map_err(|source| BlobError::Staged { source })
+            }
             None => {
                 let pack = self.pack_of(id).ok_or(BlobError::Missing { id: *id })?;
                 pack.copy_blob(id, output).map_err(|source| BlobError::Read { id: *id, source })

@@ -157,7 +157,11 @@ impl Medium {
             match entry.kind {
                 EntryKind::Directory => medium.folders.push(at),
                 EntryKind::File => {
-                    medium.files.push(MediumFile { path: at, source: Arc::new(volume.open_file(entry).map_err(failed)?), written: entry.modified });
+                    medium.files.push(MediumFile {
+                        path: at,
+                        source: Arc::new(volume.open_file(entry).map_err(failed)?),
+                        written: entry.modified,
+                    });
                 }
                 EntryKind::Other => {}
             }
@@ -252,10 +256,13 @@ impl Medium {
     /// There is none.
     pub fn image_file(&self, name: &str) -> Result<&MediumFile, MediumError> {
         let candidates = ["", "sources/", "x64/sources/", "x86/sources/", "arm64/sources/"];
-        let found = candidates.iter().flat_map(|folder| ["", ".wim", ".esd", ".swm"].map(|suffix| format!("{folder}{name}{suffix}"))).find_map(|path| {
-            let file = self.file(&path)?;
-            self.image_files().find(|known| known.path == file.path)
-        });
+        let found = candidates
+            .iter()
+            .flat_map(|folder| ["", ".wim", ".esd", ".swm"].map(|suffix| format!("{folder}{name}{suffix}")))
+            .find_map(|path| {
+                let file = self.file(&path)?;
+                self.image_files().find(|known| known.path == file.path)
+            });
         found.ok_or_else(|| {
             let present: Vec<_> = self.image_files().map(|file| file.path.as_str()).collect();
             let present = if present.is_empty() { "none".to_owned() } else { present.join(", ") };

@@ -10,8 +10,8 @@ use wimwright_image::medium::MediumKind;
 use super::disc::replaced_files;
 use super::images::{self, write_to};
 use super::{Job, OutputError, Written};
-use crate::job::is_ours;
 use crate::durable::{At, Pending, TEMPORARY_PREFIX, sync_folder_of};
+use crate::job::is_ours;
 use crate::recipe::FolderOutput;
 
 pub(super) fn write(job: &Job<'_>, output: &FolderOutput) -> Result<Written, OutputError> {
@@ -32,7 +32,8 @@ pub(super) fn write(job: &Job<'_>, output: &FolderOutput) -> Result<Written, Out
     fs::set_permissions(temporary.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).at("change", temporary.path())?;
     if path.exists() {
         // The two folders change names in one step; what was there before is then removed with the temporary folder.
-        let exchanged = rustix::fs::renameat_with(rustix::fs::CWD, temporary.path(), rustix::fs::CWD, path, rustix::fs::RenameFlags::EXCHANGE);
+        let exchanged =
+            rustix::fs::renameat_with(rustix::fs::CWD, temporary.path(), rustix::fs::CWD, path, rustix::fs::RenameFlags::EXCHANGE);
         exchanged.map_err(io::Error::from).at("rename the finished folder to", path)?;
     } else {
         // The folder has its name afterwards: nothing is left to remove.

@@ -5,7 +5,9 @@ use wimwright_image::{Image, ImageError, RegistryDiff, TreeDiff};
 use wimwright_servicing::inventory::Inventory;
 use wimwright_servicing::step::Certainty as StepCertainty;
 
-use super::{Certainty, Changes, Counts, ImageReport, ImageState, InputMedium, MediumKind, Outcome, OutputReport, RecipeIdentity, Report, Step};
+use super::{
+    Certainty, Changes, Counts, ImageReport, ImageState, InputMedium, MediumKind, Outcome, OutputReport, RecipeIdentity, Report, Step,
+};
 use crate::output::Written;
 use crate::recipe::{Output, Recipe};
 use crate::run::{Failure, Plan, RunError, ServicedImage, StepRun};
@@ -158,7 +160,8 @@ fn state(image: &mut Image, index: u32) -> Result<ImageState, ImageError> {
 fn changes(before: &mut Image, after: &mut Image) -> Result<Changes, ImageError> {
     let files = TreeDiff::between(&before.tree, &after.tree);
     let registry = RegistryDiff::between(before, after)?;
-    let counts = |added: usize, removed: usize, changed: usize| Counts { added: added as u64, removed: removed as u64, changed: changed as u64 };
+    let counts =
+        |added: usize, removed: usize, changed: usize| Counts { added: added as u64, removed: removed as u64, changed: changed as u64 };
     Ok(Changes {
         files: counts(files.added.len(), files.removed.len(), files.changed.len()),
         registry: counts(registry.added.len(), registry.removed.len(), registry.changed.len()),

@@ -207,13 +207,25 @@ impl<'a> OpenLayers<'a> {
 
     /// Stores the result of a step. `image` gets its statistics and modification time; its new blobs are in the layer
     /// from now on.
-    pub fn add(&mut self, key: StepKey, image: &mut Image, report: StepReport, time: u64, events: &dyn Events) -> Result<LayerRecord, LayerError> {
+    pub fn add(
+        &mut self,
+        key: StepKey,
+        image: &mut Image,
+        report: StepReport,
+        time: u64,
+        events: &dyn Events,
+    ) -> Result<LayerRecord, LayerError> {
         let metadata = image.tree.to_metadata();
         image.info.set_statistics(&metadata.statistics(&|id| image.blobs.size(id).unwrap_or_default()));
         image.info.set_time("LASTMODIFICATIONTIME", time);
         let blobs: Vec<BlobId> = image.tree.blobs();
         let in_base = |id: &BlobId| self.base.parts().iter().any(|part| part.blob(id).is_some());
-        let bases = self.layers.iter().filter(|(_, wim)| blobs.iter().any(|id| wim.blob(id).is_some() && !in_base(id))).map(|(key, _)| *key).collect();
+        let bases = self
+            .layers
+            .iter()
+            .filter(|(_, wim)| blobs.iter().any(|id| wim.blob(id).is_some() && !in_base(id)))
+            .map(|(key, _)| *key)
+            .collect();
 
         let images = vec![ImageToWrite { source: ImageSource::Tree(Box::new(metadata)), info: image.info.clone() }];
         let resolve = |id: &BlobId| if image.blobs.is_staged(id) { image.blobs.source(id).ok() } else { Some(BlobSource::Elsewhere) };

@@ -130,7 +130,9 @@ fn logs_of_a_changed_hive_are_emptied() {
 
 #[test]
 fn a_value_that_is_there_already_changes_nothing() {
-    let step = Registry { changes: vec![set(r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion", "EditionID", &Data::Text("Professional".into()))] };
+    let step = Registry {
+        changes: vec![set(r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion", "EditionID", &Data::Text("Professional".into()))],
+    };
     insta::assert_snapshot!(effect(&step, &windows()), @r"
     report (Exact):
       HKLM\SOFTWARE: 0 keys created, 1 values set (1 had that value), 0 values and 0 keys deleted
