@@ -15,7 +15,7 @@ use crate::events::Events;
 use crate::library::Library;
 use crate::output::{self, OutputError, part_path};
 use crate::recipe::{Output, Recipe, RecipeError};
-use crate::report::{Outcome, Report, Timing};
+use crate::report::{Outcome, Report, Timing, error_chain};
 use crate::run::{InputId, Plan, RunError};
 
 /// What is to be built, and how.
@@ -174,24 +174,13 @@ impl Job<'_> {
                 }
             }
         }
-        report.error = error.as_ref().map(chain);
+        report.error = error.as_ref().map(|error| error_chain(error));
         report.timing = Some(timing());
         for (output, done) in &written {
             record_output(library, output, &done.path, made_from(output, &results), &report)?;
         }
         Ok(Built { report, up_to_date: false, error })
     }
-}
-
-/// An error with all that led to it.
-fn chain(error: &JobError) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text = format!("{text}\nbecause: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 /// Tells whether the medium is the one that an output was made from, without reading its contents.

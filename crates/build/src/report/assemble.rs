@@ -69,7 +69,7 @@ impl Report {
     pub(crate) fn add_failure(&mut self, failure: &Failure) {
         // The failure itself is what is to be told, whatever else cannot be read.
         let _ = self.add_images(&failure.finished);
-        let error = chain(&failure.error);
+        let error = error_chain(&failure.error);
         let Some(report) = self.images.iter_mut().find(|report| report.index == failure.image.index) else { return };
         if let Some(mut before) = failure.image.before.clone()
             && let Ok(before) = state(&mut before, failure.image.index)
@@ -104,9 +104,10 @@ impl Report {
     }
 }
 
-fn chain(error: &RunError) -> String {
+/// An error with all that led to it.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
+    let mut next = error.source();
     while let Some(cause) = next {
         text = format!("{text}\nbecause: {cause}");
         next = cause.source();
