@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Every file is written under a temporary name, synced and renamed: a killed run leaves the library as it was, plus at
-//! most a temporary file, which `cache prune` removes.
+//! most a temporary file or a part of an import, which `cache prune` removes.
 
 mod media;
 
@@ -109,6 +109,26 @@ impl Library {
         &self.root
     }
 
+    /// Removes what killed runs left anywhere in the library: temporary files, and media whose import did not end. Nobody
+    /// else may use the library meanwhile. Returns the bytes that were removed.
+    pub(crate) fn remove_leftovers(&self) -> Result<u64, FileError> {
+        let mut removed = 0;
+        let mut waiting = vec![self.root.clone()];
+        while let Some(folder) = waiting.pop() {
+            removed += durable::remove_leftovers(&folder)?;
+            let entries = fs::read_dir(&folder).and_then(Iterator::collect::<io::Result<Vec<_>>>).at("list", &folder)?;
+            for path in entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_dir() && !path.is_symlink()) {
+                if folder.ends_with("media") && folder.parent() == Some(&self.root) && !path.join("medium.json").exists() {
+                    removed += size_of(&path)?;
+                    fs::remove_dir_all(&path).at("remove", &path)?;
+                } else {
+                    waiting.push(path);
+                }
+            }
+        }
+        Ok(removed)
+    }
+
     /// Runs `remove` while no other process uses the library.
     ///
     /// # Errors
@@ -123,4 +143,15 @@ impl Library {
         flock(&self.lock, FlockOperation::LockShared).map_err(io::Error::from).at("lock", &self.root)?;
         result
     }
+}
+
+/// Bytes of all files below a folder.
+fn size_of(folder: &Path) -> Result<u64, FileError> {
+    let mut size = 0;
+    for entry in fs::read_dir(folder).at("list", folder)? {
+        let entry = entry.at("list", folder)?;
+        let metadata = entry.metadata().at("read", &entry.path())?;
+        size += if metadata.is_dir() { size_of(&entry.path())? } else { metadata.len() };
+    }
+    Ok(size)
 }

@@ -11,7 +11,7 @@ use wimwright_image::medium::{Medium, MediumKind};
 
 use super::images::{self, write_to};
 use super::{Job, OutputError, Written, finish};
-use crate::durable::{At, Pending, TEMPORARY_PREFIX};
+use crate::durable::{At, Pending, PendingFolder};
 use crate::recipe::{BootPrompt, IsoOutput};
 
 /// Where Microsoft's media keep the UEFI boot images: one asks for a key, one does not.
@@ -61,7 +61,7 @@ pub(super) fn write(job: &Job<'_>, output: &IsoOutput) -> Result<Written, Output
         }
         Some(part_size) => {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let temporary = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempdir_in(folder).at("create a folder in", folder)?;
+            let temporary = PendingFolder::create_in(folder)?;
             let first = temporary.path().join("install.swm");
             images::write_split(job, &first, &form, part_size)?;
             for number in 1.. {
@@ -113,6 +113,14 @@ fn boot_entries(
     } else if let Some(code) = from_catalog {
         let image = bridge.add_content(Content::Source(code.source.clone()));
         entries.push(BootEntry { load_sectors: code.load_sectors, ..BootEntry::uefi(image) });
+    }
+    // A catalog may have more than one entry of a platform: genisoimage writes UEFI entries as such of BIOS.
+    for (number, code) in medium.boot.iter().enumerate() {
+        let known = [Platform::Bios, Platform::Uefi].contains(&code.platform);
+        if !known || medium.boot.iter().take(number).any(|earlier| earlier.platform == code.platform) {
+            let image = bridge.add_content(Content::Source(code.source.clone()));
+            entries.push(BootEntry { platform: code.platform, load_sectors: code.load_sectors, image });
+        }
     }
     Ok(entries)
 }

@@ -10,7 +10,7 @@ use wimwright_image::medium::MediumKind;
 use super::disc::replaced_files;
 use super::images::{self, write_to};
 use super::{Job, OutputError, Written};
-use crate::durable::{At, Pending, TEMPORARY_PREFIX, sync_folder_of};
+use crate::durable::{At, Pending, PendingFolder};
 use crate::job::is_ours;
 use crate::recipe::FolderOutput;
 
@@ -26,20 +26,9 @@ pub(super) fn write(job: &Job<'_>, output: &FolderOutput) -> Result<Written, Out
         return Err(OutputError::Refused { what, hint: "remove it, or choose another folder".to_owned() });
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).at("create the folder", parent)?;
-    let temporary = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempdir_in(parent).at("create a folder in", parent)?;
-    let size = fill(job, output, temporary.path())?;
-    fs::set_permissions(temporary.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).at("change", temporary.path())?;
-    if path.exists() {
-        // The two folders change names in one step; what was there before is then removed with the temporary folder.
-        let exchanged =
-            rustix::fs::renameat_with(rustix::fs::CWD, temporary.path(), rustix::fs::CWD, path, rustix::fs::RenameFlags::EXCHANGE);
-        exchanged.map_err(io::Error::from).at("rename the finished folder to", path)?;
-    } else {
-        // The folder has its name afterwards: nothing is left to remove.
-        fs::rename(temporary.keep(), path).at("rename the finished folder to", path)?;
-    }
-    sync_folder_of(path)?;
+    let pending = PendingFolder::create_in(parent)?;
+    let size = fill(job, output, pending.path())?;
+    pending.publish(path)?;
     Ok(Written { path: path.clone(), size, sha256: None })
 }
 

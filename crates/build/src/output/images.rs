@@ -204,7 +204,8 @@ pub(super) fn write_split(job: &Job<'_>, path: &Path, form: &Form, part_size: u6
         return Err(error.into());
     }
     let size = written.map_err(|source| failed(path, source))?.iter().map(|part| part.size).sum();
-    for part in parts {
+    // The first part comes last: as long as it is not there, the set is not.
+    for part in parts.into_iter().rev() {
         part.publish()?;
     }
     Ok(Written { path: path.to_owned(), size, sha256: None })

@@ -17,7 +17,7 @@ use wimwright_format::media::BridgeError;
 use wimwright_format::wim::write::WriteError;
 use wimwright_image::BlobError;
 
-use crate::durable::{At, FileError};
+use crate::durable::{self, At, FileError};
 use crate::events::{Event, Events};
 use crate::library::Library;
 use crate::recipe::Output;
@@ -69,7 +69,7 @@ pub struct Written {
     pub sha256: Option<String>,
 }
 
-/// Writes one output of a plan that was run.
+/// Writes one output of a plan that was run, and removes what killed runs left beside it.
 ///
 /// # Errors
 /// See [`OutputError`]. What stood at the output's path before stays there.
@@ -82,6 +82,8 @@ pub fn write(
     events: &dyn Events,
 ) -> Result<Written, OutputError> {
     let job = Job { plan, images, library, threads, events };
+    let path = &output.path().path;
+    durable::remove_leftovers(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
     let written = match output {
         Output::Iso(iso) => disc::write(&job, iso)?,
         Output::Folder(folder) => folder::write(&job, folder)?,

@@ -16,9 +16,10 @@ use wimwright_image::{Blobs, Image, ImageError, ImageFile};
 use wimwright_servicing::step::StepReport;
 
 use super::key::{InputId, StepKey};
-use crate::durable::{self, At, FileError, Pending, TEMPORARY_PREFIX};
+use crate::durable::{self, At, FileError, Pending};
 use crate::events::{Event, Events};
 use crate::library::{Library, LibraryError};
+use crate::recipe::{Fingerprint, fingerprint};
 
 /// How hard new blobs are compressed: eight times as fast as libwim's default for 3 % more bytes (docs/reference/performance.md).
 /// An output that asks for a level has them compressed again.
@@ -55,6 +56,8 @@ pub(crate) struct LayerRecord {
     pub report: StepReport,
     /// Other layers whose blobs the image refers to.
     pub bases: BTreeSet<StepKey>,
+    /// What the layer's file must be: outputs copy compressed blobs as they are, so damage would get into them unseen.
+    pub file: Fingerprint,
 }
 
 /// The layers that a run has opened, and the image file that the first of them builds on.
@@ -94,7 +97,8 @@ impl Library {
         };
         // A record that cannot be read is a result that is not there: it is made again.
         let Ok(record) = serde_json::from_slice::<LayerRecord>(&bytes) else { return Ok(None) };
-        let whole = std::iter::once(&key).chain(&record.bases).all(|layer| self.layer_path(*layer, "wim").is_file());
+        let is_there = |layer| ["wim", "json"].iter().all(|extension| self.layer_path(layer, extension).is_file());
+        let whole = std::iter::once(key).chain(record.bases.iter().copied()).all(is_there);
         Ok(whole.then_some(record))
     }
 
@@ -136,12 +140,11 @@ impl Library {
     }
 
     fn prune(&self, limit: u64) -> Result<CacheSize, LayerError> {
-        let mut removed = CacheSize::default();
+        let mut removed = CacheSize { layers: 0, bytes: self.remove_leftovers()? };
         let mut kept = Vec::new();
         for (path, metadata) in self.cache_files()? {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let orphan = has_extension(&path, "wim") != has_extension(&path, "json") && !twin(&path).is_file();
-            if name.starts_with(TEMPORARY_PREFIX) || orphan {
+            if orphan {
                 remove(&path, &metadata, &mut removed)?;
             } else {
                 kept.push((path, metadata));
@@ -238,10 +241,11 @@ impl<'a> OpenLayers<'a> {
         })?;
         pending.publish()?;
 
-        let record = LayerRecord { output: InputId::of(image), report, bases };
+        let file = fingerprint(&path).at("read", &path)?;
+        let record = LayerRecord { output: InputId::of(image), report, bases, file };
         let json = serde_json::to_vec_pretty(&record).map_err(|error| LayerError::Damaged { path, source: error.into() })?;
         durable::write(&self.library.layer_path(key, "json"), &json)?;
-        self.open_file(key)?;
+        self.open_file(key, None)?;
         Ok(record)
     }
 
@@ -257,12 +261,19 @@ impl<'a> OpenLayers<'a> {
         options
     }
 
-    /// The layer as a WIM, its blobs added to those of the run.
-    fn open_file(&mut self, key: StepKey) -> Result<Arc<Wim>, LayerError> {
+    /// The layer as a WIM, its blobs added to those of the run. `expected` is compared first; `None` for one just written.
+    fn open_file(&mut self, key: StepKey, expected: Option<&Fingerprint>) -> Result<Arc<Wim>, LayerError> {
         if let Some(wim) = self.layers.get(&key) {
             return Ok(wim.clone());
         }
         let path = self.library.layer_path(key, "wim");
+        if let Some(expected) = expected {
+            let found = fingerprint(&path).at("read", &path)?;
+            if found != *expected {
+                let difference = format!("its SHA-256 is {found}, it was {expected}");
+                return Err(LayerError::Damaged { path, source: difference.into() });
+            }
+        }
         let source = File::open(&path).and_then(FileSource::new).at("open", &path)?;
         let wim = Wim::open(Arc::new(source)).map(Arc::new).map_err(|error| LayerError::Damaged { path, source: error.into() })?;
         self.blobs.add_pack(wim.clone());
@@ -270,12 +281,21 @@ impl<'a> OpenLayers<'a> {
         Ok(wim)
     }
 
+    /// The record of a layer that has to be there.
+    fn record(&self, key: StepKey) -> Result<LayerRecord, LayerError> {
+        let missing =
+            || LayerError::Damaged { path: self.library.layer_path(key, "json"), source: "it is not there, or cannot be read".into() };
+        self.library.layer(key)?.ok_or_else(missing)
+    }
+
     /// The image that a layer holds, with everything that it builds on opened.
     pub fn open(&mut self, key: StepKey) -> Result<Image, LayerError> {
-        for base in self.library.layer(key)?.map(|record| record.bases).unwrap_or_default() {
-            self.open_file(base)?;
+        let record = self.record(key)?;
+        for base in &record.bases {
+            let base_record = self.record(*base)?;
+            self.open_file(*base, Some(&base_record.file))?;
         }
-        let wim = self.open_file(key)?;
+        let wim = self.open_file(key, Some(&record.file))?;
         let damaged = |error: wim::Error| LayerError::Damaged { path: self.library.layer_path(key, "wim"), source: error.into() };
         let file = ImageFile::new(vec![wim]).map_err(damaged)?;
         Ok(Image::open(&file, 1, &self.blobs)?)
