@@ -18,7 +18,7 @@ test *arguments:
 demo *arguments:
     scripts/demo {{arguments}}
 
-# Write what is derived from the code: schemas, command reference, step catalogue
+# Write what is derived from the code: schemas and command reference
 generate:
     cargo xtask generate
 
@@ -30,6 +30,7 @@ bench *arguments:
 bench-peer:
     scripts/bench peer
 
-# Run one fuzz target for a while
+# Run one fuzz target for a while (fuzz/README.md)
 fuzz target seconds="60":
-    cd fuzz && cargo fuzz run {{target}} -- -max_total_time={{seconds}}
+    mkdir -p fuzz/corpus-local/{{target}} fuzz/corpus/{{target}}
+    cd fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run {{target}} corpus-local/{{target}} corpus/{{target}} -- -max_total_time={{seconds}}

@@ -2,7 +2,8 @@
 //! Any bytes as a package, bundle, manifest, licence or provision list: a value or an error.
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
-use wimwright_format::appx::{AppFile, BundleManifest, License, Manifest, ProvisionList};
+use wimwright_format::appx::provisioning::ProvisionList;
+use wimwright_format::appx::{AppFile, BundleManifest, License, Manifest};
 
 fuzz_target!(|bytes: &[u8]| {
     match AppFile::open(Arc::new(bytes.to_vec())) {

@@ -43,7 +43,9 @@ const RANDOM_LENGTH: usize = 6;
 fn claim(file: &File) -> io::Result<bool> {
     match flock(file, FlockOperation::LockExclusive) {
         // On a file system without locks nothing is ever taken for a leftover.
-        Ok(()) | Err(rustix::io::Errno::NOLCK | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(file.metadata()?.nlink() > 0),
+        Ok(()) | Err(rustix::io::Errno::NOLCK | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
+            Ok(file.metadata()?.nlink() > 0)
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -96,7 +98,8 @@ impl PendingFolder {
     pub fn create_in(parent: &Path) -> Result<Self, FileError> {
         fs::create_dir_all(parent).at("create the folder", parent)?;
         loop {
-            let folder = Builder::new().prefix(TEMPORARY_PREFIX).rand_bytes(RANDOM_LENGTH).tempdir_in(parent).at("create a folder in", parent)?;
+            let folder =
+                Builder::new().prefix(TEMPORARY_PREFIX).rand_bytes(RANDOM_LENGTH).tempdir_in(parent).at("create a folder in", parent)?;
             let lock = File::open(folder.path()).at("open", folder.path())?;
             if claim(&lock).at("lock", folder.path())? {
                 return Ok(Self { folder, _lock: lock });
@@ -208,7 +211,8 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 5);
         file.publish().unwrap();
         below.publish(&path("folder")).unwrap();
-        let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         assert_eq!(names, [".wimwright-abc", ".wimwright-notes.txt", "file", "folder", "out.iso"]);
         assert_eq!(remove_leftovers(&path("nowhere")).unwrap(), 0);

@@ -15,7 +15,7 @@ use crate::events::Events;
 use crate::library::Library;
 use crate::output::{self, OutputError, part_path};
 use crate::recipe::{Output, Recipe, RecipeError};
-use crate::report::{Outcome, Report, Timing};
+use crate::report::{Outcome, Report, Timing, error_chain};
 use crate::run::{InputId, Plan, RunError};
 
 /// What is to be built, and how.
@@ -174,7 +174,7 @@ impl Job<'_> {
                 }
             }
         }
-        report.error = error.as_ref().map(chain);
+        report.error = error.as_ref().map(|error| error_chain(error));
         report.timing = Some(timing());
         for (output, done) in &written {
             record_output(library, output, &done.path, made_from(output, &results), &report)?;
@@ -183,21 +183,12 @@ impl Job<'_> {
     }
 }
 
-/// An error with all that led to it.
-fn chain(error: &JobError) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text = format!("{text}\nbecause: {cause}");
-        next = cause.source();
-    }
-    text
-}
-
 /// Tells whether the medium is the one that an output was made from, without reading its contents.
 fn medium_stamp(medium: &Medium) -> String {
     let stamp = match medium.kind {
-        MediumKind::Folder => medium.files.iter().map(|file| format!("{} {} {:?}\n", file.path, file.source.size(), file.written)).collect(),
+        MediumKind::Folder => {
+            medium.files.iter().map(|file| format!("{} {} {:?}\n", file.path, file.source.size(), file.written)).collect()
+        }
         MediumKind::Iso | MediumKind::ImageFile => format!("{:?}", Stamp::of(&medium.path)),
     };
     format!("{}\n{stamp}", medium.path.display())

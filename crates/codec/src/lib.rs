@@ -12,9 +12,9 @@
 //! The implementation is libwim (<https://wimlib.net>), linked dynamically. It stands behind [`Compressor`] and
 //! [`Decompressor`] so that one in Rust can replace it, format by format.
 
+pub mod cabinet_lzx;
 pub mod delta;
 mod ffi;
-pub mod cabinet_lzx;
 pub mod mszip;
 pub mod quantum;
 mod window;

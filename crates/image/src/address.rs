@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
-use wimwright_format::io::ReadAt;
 use wimwright_format::wim::Wim;
 
 use crate::blobs::Blobs;
@@ -123,7 +122,11 @@ impl Address {
             places.push(if place.is_empty() {
                 return Err(problem("is empty"));
             } else if digits > 0 && (rest.is_empty() || rest.starts_with(['/', '\\'])) {
-                let index = number.parse().ok().filter(|index| *index > 0).ok_or_else(|| problem("is not the number of an image: they count from 1"))?;
+                let index = number
+                    .parse()
+                    .ok()
+                    .filter(|index| *index > 0)
+                    .ok_or_else(|| problem("is not the number of an image: they count from 1"))?;
                 Place::Image { index, path: ImagePath::parse(rest)? }
             } else if place.starts_with(['/', '\\']) {
                 Place::MediumPath(place.trim_matches(['/', '\\']).replace('\\', "/"))
@@ -180,9 +183,9 @@ impl Address {
     /// The WIM that is a file of an image.
     fn nested(&self, image: &Image, path: &ImagePath) -> Result<ImageFile, AddressError> {
         let entry = image.tree.get(path).ok_or_else(|| AddressError::Missing { address: self.to_string(), missing: path.to_string() })?;
-        let bytes = image.contents(entry)?;
-        let source: Arc<dyn ReadAt> = Arc::new(bytes.to_vec());
-        let opened = Wim::open(source).map_err(Into::into).and_then(|wim| ImageFile::new(vec![Arc::new(wim)]));
+        let missing = || AddressError::Missing { address: self.to_string(), missing: format!("a WIM in {path}") };
+        let source = image.blobs.view(&entry.inode().contents.ok_or_else(missing)?).map_err(ImageError::from)?;
+        let opened = Wim::open(source).and_then(|wim| ImageFile::new(vec![Arc::new(wim)]));
         Ok(opened.map_err(|source| MediumError::Wim { file: path.to_string(), source })?)
     }
 }

@@ -11,7 +11,7 @@ use sha1::{Digest, Sha1};
 use thiserror::Error;
 use wimwright_format::io::{ReadAt, Reader};
 use wimwright_format::wim::write::BlobSource;
-use wimwright_format::wim::{self, BlobId, Wim};
+use wimwright_format::wim::{self, BlobId, BlobView, Wim};
 
 /// Largest blob that is read into memory as a whole (a hive, a configuration file). COMPONENTS, the largest hive seen on
 /// real images, stays below 200 MB.
@@ -147,7 +147,9 @@ impl Blobs {
     /// Uncompressed size in bytes; `None` when the blob is nowhere.
     #[must_use]
     pub fn size(&self, id: &BlobId) -> Option<u64> {
-        self.with(|inner| inner.staged.get(id).map(Staged::size).or_else(|| inner.packs.iter().find_map(|pack| pack.blob(id)).map(|blob| blob.size)))
+        self.with(|inner| {
+            inner.staged.get(id).map(Staged::size).or_else(|| inner.packs.iter().find_map(|pack| pack.blob(id)).map(|blob| blob.size))
+        })
     }
 
     /// Reads a whole blob and checks its hash.
@@ -181,10 +183,28 @@ impl Blobs {
     pub fn copy(&self, id: &BlobId, output: &mut dyn std::io::Write) -> Result<(), BlobError> {
         match self.with(|inner| inner.staged.get(id).cloned()) {
             Some(Staged::Bytes(bytes)) => output.write_all(&bytes).map_err(|source| BlobError::Staged { source }),
-            Some(Staged::Source(source)) => std::io::copy(&mut Reader::new(source), output).map(drop).map_err(|source| BlobError::Staged { source }),
+            Some(Staged::Source(source)) => {
+                std::io::copy(&mut Reader::new(source), output).map(drop).map_err(|source| BlobError::Staged { source })
+            }
             None => {
                 let pack = self.pack_of(id).ok_or(BlobError::Missing { id: *id })?;
                 pack.copy_blob(id, output).map_err(|source| BlobError::Read { id: *id, source })
+            }
+        }
+    }
+
+    /// The blob as a byte source that decodes only what is read: for a WIM inside an image. Its hash is not checked.
+    ///
+    /// # Errors
+    /// It is missing.
+    pub fn view(&self, id: &BlobId) -> Result<Arc<dyn ReadAt>, BlobError> {
+        match self.with(|inner| inner.staged.get(id).cloned()) {
+            Some(Staged::Bytes(bytes)) => Ok(Arc::new(bytes.to_vec())),
+            Some(Staged::Source(source)) => Ok(source),
+            None => {
+                let pack = self.pack_of(id).ok_or(BlobError::Missing { id: *id })?;
+                let view = BlobView::new(&pack, id).map_err(|source| BlobError::Read { id: *id, source })?;
+                Ok(Arc::new(view))
             }
         }
     }

@@ -102,7 +102,9 @@ fn differing_fields(before: Entry<'_>, after: Entry<'_>) -> BTreeMap<&'static st
         }
     };
     let blob = |id: Option<_>| id.map_or_else(|| "empty".to_owned(), |id: wimwright_format::wim::BlobId| id.to_string());
-    let streams = |entry: Entry<'_>| entry.inode().streams.iter().map(|stream| format!("{}={}", stream.name, blob(stream.blob))).collect::<Vec<_>>().join(", ");
+    let streams = |entry: Entry<'_>| {
+        entry.inode().streams.iter().map(|stream| format!("{}={}", stream.name, blob(stream.blob))).collect::<Vec<_>>().join(", ")
+    };
     field("name", before.name(), after.name());
     field("short_name", before.short_name(), after.short_name());
     field("contents", blob(old.contents), blob(new.contents));

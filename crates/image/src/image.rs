@@ -57,7 +57,8 @@ impl ImageError {
     /// An edit of `key` (below the root of `hive`) that failed.
     #[must_use]
     pub fn hive_edit(hive: HiveFile, key: &str, source: regf::Error) -> Self {
-        Self::HiveEdit { key: format!("{}\\{key}", hive.mount_point()), source }
+        let separator = if key.is_empty() { "" } else { "\\" };
+        Self::HiveEdit { key: format!("{}{separator}{key}", hive.mount_point()), source }
     }
 }
 
@@ -153,7 +154,7 @@ impl Image {
         change(Arc::make_mut(&mut loaded.hive))
     }
 
-    /// Writes changed hives back as blobs and empties their logs, whose entries are now part of the hive. `time` becomes
+    /// Writes hives whose bytes changed back as blobs and empties their logs, whose entries are now part of the hive. `time` becomes
     /// the files' write time (FILETIME).
     ///
     /// # Errors
@@ -165,6 +166,10 @@ impl Image {
             }
             let blob: Option<BlobId> = self.blobs.add_bytes(loaded.hive.to_bytes());
             let path = crate::ImagePath::parse(file.path()).unwrap_or_default();
+            // An edit that changed nothing leaves the file alone, its time included.
+            if self.tree.get(&path).is_some_and(|entry| entry.inode().contents == blob) {
+                continue;
+            }
             self.tree.update(&path, |inode| {
                 inode.contents = blob;
                 inode.written = time;

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use thiserror::Error;
 use wimwright_format::io::ReadAt;
 use wimwright_format::media::{EntryKind, Platform, Volume, VolumeError};
-use wimwright_format::wim::Wim;
+use wimwright_format::wim::{self, Wim};
 
 use crate::host_file::open_host_file;
-use crate::image_file::{ImageFile, ImageFileError};
+use crate::image_file::ImageFile;
 
 /// First bytes of a WIM, and of one that wimlib wrote for pipes.
 const WIM_MAGIC: &[u8; 8] = b"MSWIM\0\0\0";
@@ -47,7 +47,7 @@ pub enum MediumError {
         /// The file.
         file: String,
         /// What is wrong with it.
-        source: ImageFileError,
+        source: wim::Error,
     },
     /// Neither disc image, WIM nor folder.
     #[error("`{}` is neither an ISO, a WIM, ESD or SWM file, nor a folder", path.display())]
@@ -157,7 +157,11 @@ impl Medium {
             match entry.kind {
                 EntryKind::Directory => medium.folders.push(at),
                 EntryKind::File => {
-                    medium.files.push(MediumFile { path: at, source: Arc::new(volume.open_file(entry).map_err(failed)?), written: entry.modified });
+                    medium.files.push(MediumFile {
+                        path: at,
+                        source: Arc::new(volume.open_file(entry).map_err(failed)?),
+                        written: entry.modified,
+                    });
                 }
                 EntryKind::Other => {}
             }
@@ -252,10 +256,13 @@ impl Medium {
     /// There is none.
     pub fn image_file(&self, name: &str) -> Result<&MediumFile, MediumError> {
         let candidates = ["", "sources/", "x64/sources/", "x86/sources/", "arm64/sources/"];
-        let found = candidates.iter().flat_map(|folder| ["", ".wim", ".esd", ".swm"].map(|suffix| format!("{folder}{name}{suffix}"))).find_map(|path| {
-            let file = self.file(&path)?;
-            self.image_files().find(|known| known.path == file.path)
-        });
+        let found = candidates
+            .iter()
+            .flat_map(|folder| ["", ".wim", ".esd", ".swm"].map(|suffix| format!("{folder}{name}{suffix}")))
+            .find_map(|path| {
+                let file = self.file(&path)?;
+                self.image_files().find(|known| known.path == file.path)
+            });
         found.ok_or_else(|| {
             let present: Vec<_> = self.image_files().map(|file| file.path.as_str()).collect();
             let present = if present.is_empty() { "none".to_owned() } else { present.join(", ") };
@@ -280,7 +287,7 @@ impl Medium {
     /// It is damaged, or a part is missing.
     pub fn open_images(&self, file: &MediumFile) -> Result<ImageFile, MediumError> {
         let failed = |name: &str, source| MediumError::Wim { file: name.to_owned(), source };
-        let open = |file: &MediumFile| Wim::open(file.source.clone()).map(Arc::new).map_err(|source| failed(&file.path, source.into()));
+        let open = |file: &MediumFile| Wim::open(file.source.clone()).map(Arc::new).map_err(|source| failed(&file.path, source));
         let mut parts = vec![open(file)?];
         for number in 2..=parts[0].header().total_parts {
             if let Some(part) = part_name(&file.path, u32::from(number)).and_then(|path| self.file(&path)) {

@@ -68,7 +68,8 @@ impl ImagePath {
             if component == ".." {
                 return Err(PathError::GoesUp { path: text.to_owned() });
             }
-            if let Some(character) = component.chars().find(|c| matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*') || u32::from(*c) < 32) {
+            if let Some(character) = component.chars().find(|c| matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*') || u32::from(*c) < 32)
+            {
                 return Err(PathError::Character { path: text.to_owned(), component: component.to_owned(), character });
             }
             if component.encode_utf16().count() > 255 {

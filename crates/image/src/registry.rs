@@ -28,8 +28,17 @@ pub enum HiveFile {
 
 impl HiveFile {
     /// All of them.
-    pub const ALL: [Self; 9] =
-        [Self::Software, Self::System, Self::Components, Self::Drivers, Self::Sam, Self::Security, Self::LocalSystem, Self::DefaultUser, Self::Bcd];
+    pub const ALL: [Self; 9] = [
+        Self::Software,
+        Self::System,
+        Self::Components,
+        Self::Drivers,
+        Self::Sam,
+        Self::Security,
+        Self::LocalSystem,
+        Self::DefaultUser,
+        Self::Bcd,
+    ];
 
     /// Where the file stands in an image.
     #[must_use]
@@ -133,7 +142,9 @@ impl RegistryPath {
         if root == "HKU" && name.eq_ignore_ascii_case(".DEFAULT") {
             return Some(HiveFile::DefaultUser);
         }
-        HiveFile::ALL.into_iter().find(|hive| hive.mount_point().split_once('\\').is_some_and(|(mount, last)| mount == root && last.eq_ignore_ascii_case(name)))
+        HiveFile::ALL
+            .into_iter()
+            .find(|hive| hive.mount_point().split_once('\\').is_some_and(|(mount, last)| mount == root && last.eq_ignore_ascii_case(name)))
     }
 
     fn no_hive(path: &str, root: &str) -> RegistryPathError {

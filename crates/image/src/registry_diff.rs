@@ -38,7 +38,9 @@ impl RegistryDiff {
             let failed = |source| ImageError::Hive { path: file.path().to_owned(), source };
             let (left, right) = (before.hive(file)?, after.hive(file)?);
             match (left, right) {
-                (Some(left), Some(right)) => diff.keys(file.mount_point(), (&left, left.root()), (&right, right.root()), 0).map_err(failed)?,
+                (Some(left), Some(right)) => {
+                    diff.keys(file.mount_point(), (&left, left.root()), (&right, right.root()), 0).map_err(failed)?
+                }
                 (Some(left), None) => list(file.mount_point(), (&left, left.root()), &mut diff.removed, 0).map_err(failed)?,
                 (None, Some(right)) => list(file.mount_point(), (&right, right.root()), &mut diff.added, 0).map_err(failed)?,
                 (None, None) => {}

@@ -23,7 +23,7 @@ const FIXED_SIZE: u64 = 9 << 20;
 /// Bytes of system files where no size is asked for.
 const DEFAULT_SYSTEM: u64 = 16 << 20;
 /// Bytes of system files that become 100 bytes of `install.wim`, as measured.
-const PERCENT: u64 = 180;
+const PERCENT: u64 = 230;
 
 /// How an image that looks captured came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

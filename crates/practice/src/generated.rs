@@ -167,12 +167,12 @@ fn code(random: &mut Random, output: &mut Vec<u8>) {
         let index = (draw as usize & (PHRASES - 1)) * ((draw >> 12) as usize & (PHRASES - 1)) / PHRASES;
         output.extend_from_slice(&dictionary[index]);
         match (draw >> 24) & 15 {
-            0..=3 => output.extend_from_slice(&(draw >> 32).to_le_bytes()[..3]),
-            4..=7 => output.push((draw >> 32) as u8),
-            8..=9 if output.len() > 4096 => {
+            0..=1 => output.extend_from_slice(&(draw >> 32).to_le_bytes()[..3]),
+            2..=4 => output.push((draw >> 32) as u8),
+            5..=9 if output.len() > 4096 => {
                 // Code repeats itself: a run from up to 4 KiB before.
                 let from = output.len() - 1 - (draw >> 32) as usize % 4000;
-                let length = (8 + (draw >> 48) as usize % 40).min(output.len() - from);
+                let length = (12 + (draw >> 48) as usize % 48).min(output.len() - from);
                 output.extend_from_within(from..from + length);
             }
             _ => {}

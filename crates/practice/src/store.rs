@@ -1,19 +1,17 @@
 //! The component store (WinSxS): components' folders and manifests, and the files' second names.
 
 use sha2::{Digest, Sha256};
+use wimwright_format::manifest::store_name::payload_value_name;
 use wimwright_format::regf::Data;
 
 use crate::contents::Contents;
 use crate::data;
 use crate::error::Error;
 use crate::hives::HiveFile;
-use crate::identity::{Component, PUBLIC_KEY_TOKEN, text_hash};
+use crate::identity::{Component, PUBLIC_KEY_TOKEN};
 use crate::security;
 use crate::system::SystemFile;
 use crate::tree::ImageTree;
-
-/// Longest file name that a value of the COMPONENTS hive is named by in full.
-const MAX_VALUE_NAME: usize = 25;
 
 /// Puts a file where it belongs: into its component's folder, and from there to its second name by a hard link.
 pub(crate) fn add_file(tree: &mut ImageTree, contents: &mut Contents, components: &mut HiveFile, file: &SystemFile) -> Result<(), Error> {
@@ -32,7 +30,7 @@ pub(crate) fn add_file(tree: &mut ImageTree, contents: &mut Contents, components
     components.set(&key, "identity", &Data::Binary(file.component.identity().into_bytes()))?;
     components.set(&key, "S256H", &Data::Binary(hash.to_vec()))?;
     components.set(&key, &format!("c!{}", deployment_key()), &Data::Binary(Vec::new()))?;
-    components.set(&key, &format!("f!{}", value_name(&file.name)), &Data::Dword(0x14))?;
+    components.set(&key, &payload_value_name(&file.name), &Data::Dword(0x14))?;
     Ok(())
 }
 
@@ -48,17 +46,7 @@ pub(crate) fn deployment() -> Component {
 
 /// The name of the deployment's key: name with its ends only, token, version, hash.
 pub(crate) fn deployment_key() -> String {
-    let key_form = deployment().key_form();
-    let hash = key_form.rsplit('_').next().unwrap_or_default();
-    format!("microsoft-w..-deployment_{PUBLIC_KEY_TOKEN}_{}_{hash}", data::VERSION_TEXT)
-}
-
-fn value_name(file: &str) -> String {
-    let lower = file.to_lowercase();
-    match lower.get(..MAX_VALUE_NAME) {
-        Some(start) if lower.len() > MAX_VALUE_NAME => format!("{start}_{:016x}", text_hash(&lower)),
-        _ => file.to_owned(),
-    }
+    deployment().deployment_key()
 }
 
 fn manifest(file: &SystemFile) -> String {

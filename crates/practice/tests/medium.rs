@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use wimwright_format::regf::Hive;
 use wimwright_image::medium::Medium;
 use wimwright_image::{Blobs, Image};
 use wimwright_practice::{Capture, Options, write_medium};
@@ -105,4 +106,72 @@ fn oracle_wimlib_and_7zip_read_the_medium() {
     wimlib(&["verify"], &recovery);
     let info = wimlib(&["info"], &recovery);
     assert!(info.contains("Boot Index:     1") && info.contains("Microsoft Windows Recovery Environment (x64)"), "{info}");
+}
+
+/// Every hive of an edition, by its path.
+fn hives() -> Vec<(String, Vec<u8>)> {
+    let image = open_image(default_medium(), "install", 1);
+    let config = image.tree.at("/Windows/System32/config").unwrap();
+    let mut paths: Vec<_> = config.children().filter(|entry| !entry.is_directory()).map(|entry| entry.name()).collect();
+    paths.retain(|name| !name.contains(".LOG"));
+    let mut paths: Vec<_> = paths.into_iter().map(|name| format!("/Windows/System32/config/{name}")).collect();
+    paths.push("/Users/Default/NTUSER.DAT".to_owned());
+    paths.into_iter().map(|path| (path.clone(), image.read(&path).unwrap().to_vec())).collect()
+}
+
+#[test]
+fn hives_are_sound() {
+    let all = hives();
+    assert_eq!(all.len(), 9);
+    for (path, bytes) in all {
+        let verification = Hive::from_bytes(bytes).unwrap().verify();
+        assert!(verification.problems.is_empty(), "{path}: {:?}", verification.problems);
+    }
+}
+
+/// Counts keys and values of hives; the oracle prints `keys values` of each.
+fn judge_hives(module: &str, script: &str) {
+    if !wimwright_testkit::python_oracles(&[module]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (path, bytes) in hives() {
+        let host = folder.path().join("hive");
+        std::fs::write(&host, &bytes).unwrap();
+        let output = wimwright_testkit::run(wimwright_testkit::python().args(["-c", script]).arg(&host));
+        let counts = Hive::from_bytes(bytes).unwrap().verify();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("{} {}", counts.keys, counts.values), "{path}");
+    }
+}
+
+#[test]
+fn oracle_hivex_reads_the_hives() {
+    judge_hives(
+        "hivex",
+        "import hivex, sys
+h = hivex.Hivex(sys.argv[1])
+keys, values, waiting = 0, 0, [h.root()]
+while waiting:
+    node = waiting.pop()
+    keys += 1
+    values += len([h.value_value(value) for value in h.node_values(node)])
+    waiting += h.node_children(node)
+print(keys, values)",
+    );
+}
+
+#[test]
+fn oracle_regipy_reads_the_hives() {
+    judge_hives(
+        "regipy",
+        "import sys
+from regipy.registry import RegistryHive
+keys, values, waiting = 0, 0, [RegistryHive(sys.argv[1]).root]
+while waiting:
+    node = waiting.pop()
+    keys += 1
+    values += node.values_count
+    waiting += list(node.iter_subkeys()) if node.subkey_count else []
+print(keys, values)",
+    );
 }

@@ -57,7 +57,9 @@ fn check_never_started(image: &Image) -> Result<(), StepError> {
 }
 
 fn software<T>(image: &mut Image, edit: impl FnOnce(&mut Hive) -> Result<T, regf::Error>) -> Result<T, ImageError> {
-    image.edit_hive(HiveFile::Software, |hive| edit(hive).map_err(|source| ImageError::hive_edit(HiveFile::Software, provisioning::ALL_USER_STORE, source)))
+    image.edit_hive(HiveFile::Software, |hive| {
+        edit(hive).map_err(|source| ImageError::hive_edit(HiveFile::Software, provisioning::ALL_USER_STORE, source))
+    })
 }
 
 fn delete_key(hive: &mut Hive, path: &str, time: u64) -> Result<(), regf::Error> {
@@ -103,7 +105,9 @@ impl Step for RemoveApps {
         let mut families = Vec::new();
         let mut details = Vec::new();
         for wanted in &self.patterns {
-            let is_meant = |app: &&PackageFullName| [app.name.clone(), app.family_name(), app.to_string()].iter().any(|name| pattern::matches(wanted, name));
+            let is_meant = |app: &&PackageFullName| {
+                [app.name.clone(), app.family_name(), app.to_string()].iter().any(|name| pattern::matches(wanted, name))
+            };
             let found: Vec<_> = provisioned.iter().filter(is_meant).collect();
             if found.is_empty() && !self.ignore_missing {
                 let names: Vec<_> = provisioned.iter().map(|app| app.name.as_str()).collect();
@@ -158,7 +162,8 @@ impl AddApps {
     pub fn new(apps: Vec<App>) -> Result<Self, StepError> {
         for app in &apps {
             for payload in std::iter::once(&app.package).chain(&app.dependencies) {
-                let damaged = |error: appx::AppxError| StepError::refused(format!("`{}` is not a sound app package: {error}", payload.name), "");
+                let damaged =
+                    |error: appx::AppxError| StepError::refused(format!("`{}` is not a sound app package: {error}", payload.name), "");
                 match open(payload)? {
                     AppFile::Package(package) => package.verify().map_err(damaged)?,
                     AppFile::Bundle(bundle) => bundle.verify().map_err(damaged)?,
@@ -183,7 +188,8 @@ fn open(payload: &Payload) -> Result<AppFile, StepError> {
             "install it when Windows is deployed (task sequence, Intune, winget, SetupComplete.cmd), or build a reference image that holds it",
         ));
     }
-    AppFile::open(payload.source.clone()).map_err(|error| StepError::refused(format!("`{}` is not an app package: {error}", payload.name), ""))
+    AppFile::open(payload.source.clone())
+        .map_err(|error| StepError::refused(format!("`{}` is not an app package: {error}", payload.name), ""))
 }
 
 /// The application package that a file brings for this machine, with what belongs to it.
@@ -254,7 +260,10 @@ fn check_dependencies(app: &App, opened: &Opened, manifest: &Manifest, hive: &Hi
         if !brought && !staged.iter().any(|package| enough(package.version)) {
             let version = needed.min_version.map(|version| format!(" {version} or newer")).unwrap_or_default();
             return Err(StepError::refused(
-                format!("`{}` needs the framework {}{version}, which neither comes with it nor is in the image", app.package.name, needed.name),
+                format!(
+                    "`{}` needs the framework {}{version}, which neither comes with it nor is in the image",
+                    app.package.name, needed.name
+                ),
                 "name the framework's package under `dependencies`",
             ));
         }
@@ -301,7 +310,10 @@ impl Step for AddApps {
             let present = full_names(&hive, "Applications").map_err(damaged)?.into_iter().find(|known| known.family_name() == family);
             drop(hive);
             if let Some(present) = present {
-                return Err(StepError::refused(format!("{present} is provisioned already"), format!("remove it first: `apps: {{ remove: [{}] }}`", present.name)));
+                return Err(StepError::refused(
+                    format!("{present} is provisioned already"),
+                    format!("remove it first: `apps: {{ remove: [{}] }}`", present.name),
+                ));
             }
             details.push(provision(&mut image, app, &opened, context)?);
         }
@@ -316,16 +328,17 @@ fn provision(image: &mut Image, app: &App, opened: &Opened, context: &Context) -
     let new = NewFile { attributes: None, security: None, time: context.time };
     let path = |text: &str| ImagePath::parse(text).map_err(|error| StepError::refused(error.to_string(), ""));
     let mut files = 0;
-    let mut unpack = |image: &mut Image, identity: &Identity, archive: &Archive, wanted: &dyn Fn(&appx::Member) -> bool| -> Result<(), StepError> {
-        let folder = path(&format!(r"{}\{}", provisioning::WINDOWS_APPS, identity.full_name()))?;
-        for member in archive.members().iter().filter(|member| provisioning::is_installed(member) && wanted(member)) {
-            let bytes = archive.read(member).map_err(|error| StepError::refused(format!("`{}`: {error}", app.package.name), ""))?;
-            let blob = image.blobs.add_bytes(bytes);
-            new.put_blob(image, &folder.join(&path(&member.path)?), blob)?;
-            files += 1;
-        }
-        Ok(())
-    };
+    let mut unpack =
+        |image: &mut Image, identity: &Identity, archive: &Archive, wanted: &dyn Fn(&appx::Member) -> bool| -> Result<(), StepError> {
+            let folder = path(&format!(r"{}\{}", provisioning::WINDOWS_APPS, identity.full_name()))?;
+            for member in archive.members().iter().filter(|member| provisioning::is_installed(member) && wanted(member)) {
+                let bytes = archive.read(member).map_err(|error| StepError::refused(format!("`{}`: {error}", app.package.name), ""))?;
+                let blob = image.blobs.add_bytes(bytes);
+                new.put_blob(image, &folder.join(&path(&member.path)?), blob)?;
+                files += 1;
+            }
+            Ok(())
+        };
     let is_bundle = opened.main.full_name().is_bundle();
     if is_bundle {
         let archive = Archive::open(app.package.source.clone()).map_err(|error| StepError::refused(error.to_string(), ""))?;
@@ -336,7 +349,12 @@ fn provision(image: &mut Image, app: &App, opened: &Opened, context: &Context) -
         unpack(image, identity, archive, &|_| true)?;
     }
     let frameworks = &opened.frameworks;
-    let parts: Vec<_> = opened.unpacked.iter().map(|(identity, _)| identity.clone()).filter(|identity| is_bundle && !frameworks.contains(identity)).collect();
+    let parts: Vec<_> = opened
+        .unpacked
+        .iter()
+        .map(|(identity, _)| identity.clone())
+        .filter(|identity| is_bundle && !frameworks.contains(identity))
+        .collect();
     let addition = provisioning::addition(&opened.main, &parts, frameworks);
     software(image, |hive| {
         for key in &addition.keys {

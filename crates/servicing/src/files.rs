@@ -6,6 +6,8 @@
 
 use serde::Serialize;
 use wimwright_format::security_descriptor::SecurityDescriptor;
+use wimwright_format::wim::BlobId;
+use wimwright_image::registry::HiveFile;
 use wimwright_image::tree::{ATTRIBUTE_ARCHIVE, ATTRIBUTE_DIRECTORY, Inode};
 use wimwright_image::{Image, ImagePath};
 
@@ -90,6 +92,7 @@ impl Step for Files {
     }
 
     fn apply(&self, mut image: Image, context: &Context) -> Result<(Image, StepReport), StepError> {
+        let before = hive_files(&image);
         let mut details = Vec::new();
         for operation in &self.operations {
             match operation {
@@ -113,13 +116,37 @@ impl Step for Files {
                 }
                 Operation::Rename { from, to } => {
                     let (from, to) = (parse(from)?, parse(to)?);
+                    refuse_links(&image, &to)?;
                     image.tree.rename(&from, &to)?;
                     details.push(format!("renamed {from} to {to}"));
                 }
             }
         }
+        // Hives that are loaded would hide the files that took their place.
+        if hive_files(&image) != before {
+            image = Image::new(image.tree, image.info, image.blobs);
+        }
         Ok((image, StepReport::exact(details)))
     }
+}
+
+/// The contents of every hive file and its logs.
+fn hive_files(image: &Image) -> Vec<Option<BlobId>> {
+    let paths = HiveFile::ALL.iter().flat_map(|file| ["", ".LOG", ".LOG1", ".LOG2"].map(|suffix| format!("{}{suffix}", file.path())));
+    paths.map(|path| image.tree.at(&path).and_then(|entry| entry.inode().contents)).collect()
+}
+
+/// Windows would look for what is put below a link where the link leads; the image would hold it where nothing finds it.
+fn refuse_links(image: &Image, path: &ImagePath) -> Result<(), StepError> {
+    for above in std::iter::successors(path.parent(), ImagePath::parent) {
+        if image.tree.get(&above).is_some_and(|entry| entry.inode().reparse.is_some()) {
+            return Err(StepError::refused(
+                format!("`{path}` cannot be put below `{above}`, which is a link to another folder"),
+                "name the folder that the link leads to (`/ProgramData` for `/Users/All Users`, `/Users/Default` for `/Users/Default User`)",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn parse(path: &str) -> Result<ImagePath, StepError> {
@@ -145,6 +172,7 @@ impl NewFile<'_> {
     /// the way are created.
     pub fn put(&self, image: &mut Image, path: &ImagePath, contents: Option<&Payload>) -> Result<String, StepError> {
         let Some(payload) = contents else {
+            refuse_links(image, path)?;
             let created = self.directories(image, path)?;
             return Ok(if created > 0 { format!("created {path}") } else { format!("{path} is there") });
         };
@@ -153,8 +181,9 @@ impl NewFile<'_> {
     }
 
     /// The same for contents that are in the image's blobs.
-    pub fn put_blob(&self, image: &mut Image, path: &ImagePath, blob: Option<wimwright_format::wim::BlobId>) -> Result<String, StepError> {
+    pub fn put_blob(&self, image: &mut Image, path: &ImagePath, blob: Option<BlobId>) -> Result<String, StepError> {
         let parent = path.parent().ok_or_else(|| StepError::refused("the root of an image is not a file", ""))?;
+        refuse_links(image, path)?;
         self.directories(image, &parent)?;
         let existing = image.tree.get(path).map(|entry| entry.inode().clone());
         let replaced = existing.is_some();

@@ -1,7 +1,7 @@
 //! What is in an image: read from its XML data, its hives and its files, changing nothing.
 
-use serde::{Deserialize, Serialize};
 use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use wimwright_format::regf::{self, Data, Hive};
 use wimwright_format::wim::ImageInfo;
 use wimwright_image::registry::{self, HiveFile};
@@ -210,8 +210,16 @@ impl Inventory {
         Ok(Self {
             index,
             description: of_info("DESCRIPTION"),
-            media_name: if has_windows { media_name(&name, architecture, major, &found.release, build, ubr, &languages) } else { name.clone() },
-            family: if has_windows { format!("{installation_type} {edition} {architecture} {build} {}", languages.join(" ")) } else { String::new() },
+            media_name: if has_windows {
+                media_name(&name, architecture, major, &found.release, build, ubr, &languages)
+            } else {
+                name.clone()
+            },
+            family: if has_windows {
+                format!("{installation_type} {edition} {architecture} {build} {}", languages.join(" "))
+            } else {
+                String::new()
+            },
             name,
             edition,
             architecture: architecture.to_owned(),

@@ -28,7 +28,11 @@ fn put(mut image: Image, path: &str, contents: &Payload, context: &Context) -> R
 /// Refuses a document in which something is surely wrong; what is only unknown passes.
 fn refuse_errors(what: &str, problems: Vec<Problem>) -> Result<(), StepError> {
     let errors: Vec<_> = problems.iter().filter(|problem| problem.severity == Severity::Error).map(ToString::to_string).collect();
-    if errors.is_empty() { Ok(()) } else { Err(StepError::refused(format!("{what}:\n{}", errors.join("\n")), "correct the lines named above")) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(StepError::refused(format!("{what}:\n{}", errors.join("\n")), "correct the lines named above"))
+    }
 }
 
 /// The step `unattend`: the answer file that Windows Setup reads when the image starts for the first time.

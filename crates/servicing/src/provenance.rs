@@ -143,7 +143,8 @@ impl Marks {
 
     /// Looks at files; returns the `ImageState` of the state file.
     fn files(&mut self, image: &Image) -> Result<Option<String>, ImageError> {
-        let present = |paths: &[&str]| paths.iter().filter(|path| image.tree.at(path).is_some()).map(|path| (*path).to_owned()).collect::<Vec<_>>();
+        let present =
+            |paths: &[&str]| paths.iter().filter(|path| image.tree.at(path).is_some()).map(|path| (*path).to_owned()).collect::<Vec<_>>();
         let below = |folder: &str, wanted: &dyn Fn(&str) -> bool| {
             let entries = image.tree.at(folder).into_iter().flat_map(|entry| entry.children());
             entries.map(|entry| entry.name()).filter(|name| wanted(name)).map(|name| format!("{folder}/{name}")).collect::<Vec<_>>()
@@ -151,7 +152,8 @@ impl Marks {
         self.either("Sysprep success tag", &present(&["/Windows/System32/Sysprep/Sysprep_succeeded.tag"]), 4, 1, true);
         let sysprep_logs = ["/Windows/System32/Sysprep/Panther/setupact.log", "/Windows/System32/Sysprep/Panther/setuperr.log"];
         self.either("Sysprep logs", &present(&sysprep_logs), 4, 1, true);
-        let setup_logs = ["setupact.log", "setuperr.log", "diagwrn.xml", "diagerr.xml", "UnattendGC"].map(|name| format!("/Windows/Panther/{name}"));
+        let setup_logs =
+            ["setupact.log", "setuperr.log", "diagwrn.xml", "diagerr.xml", "UnattendGC"].map(|name| format!("/Windows/Panther/{name}"));
         self.either("Windows Setup logs", &present(&setup_logs.each_ref().map(String::as_str)), 4, 2, false);
         let own = ["default", "default user", "public", "all users", "desktop.ini"];
         let profiles = below("/Users", &|name| !own.contains(&name.to_lowercase().as_str()));
@@ -173,7 +175,11 @@ impl Marks {
 
         if let Some(sessions) = image.tree.at("/Windows/servicing/Sessions/Sessions.xml").filter(|entry| !entry.is_directory()) {
             let text = String::from_utf8_lossy(&image.contents(sessions)?).into_owned();
-            let online: Vec<_> = ["WindowsUpdateAgent", "UpdateAgentLCU", "MoUpdateOrchestrator"].iter().filter(|client| text.contains(**client)).map(|client| (*client).to_owned()).collect();
+            let online: Vec<_> = ["WindowsUpdateAgent", "UpdateAgentLCU", "MoUpdateOrchestrator"]
+                .iter()
+                .filter(|client| text.contains(**client))
+                .map(|client| (*client).to_owned())
+                .collect();
             self.either("Servicing sessions of a running Windows", &online, 3, 1, false);
         }
         if let Some(state) = image.tree.at("/Windows/Setup/State/State.ini").filter(|entry| !entry.is_directory()) {
@@ -230,7 +236,8 @@ impl Marks {
             None => Vec::new(),
         };
         self.either("Mounted volumes", &mounted, 2, 0, false);
-        let upgrades: Vec<_> = registry::subkey_names(hive, "Setup")?.into_iter().filter(|name| name.starts_with("Source OS") || name == "Upgrade").collect();
+        let upgrades: Vec<_> =
+            registry::subkey_names(hive, "Setup")?.into_iter().filter(|name| name.starts_with("Source OS") || name == "Upgrade").collect();
         self.either("Earlier Windows in the registry", &upgrades, 4, 0, false);
         let generalization = registry::number(hive, r"Setup\Status\SysprepStatus", "GeneralizationState")?;
         let found = generalization.map_or("not recorded".to_owned(), |state| state.to_string());
@@ -263,7 +270,8 @@ impl Marks {
     }
 
     fn xml(&mut self, image: &Image) {
-        let missing: Vec<_> = ["DISPLAYNAME", "DISPLAYDESCRIPTION", "FLAGS"].into_iter().filter(|field| image.info.get(field).is_none()).collect();
+        let missing: Vec<_> =
+            ["DISPLAYNAME", "DISPLAYDESCRIPTION", "FLAGS"].into_iter().filter(|field| image.info.get(field).is_none()).collect();
         // Anybody can edit them, and exporting tools may drop them.
         match missing.len() {
             0 => self.add("Fields that Microsoft's media have", "DISPLAYNAME, DISPLAYDESCRIPTION, FLAGS", -1, false),

@@ -52,7 +52,8 @@ impl Step for Registry {
     fn describe(&self) -> Vec<String> {
         let mut counts = BTreeMap::<String, (usize, usize)>::new();
         for change in &self.changes {
-            let hive = RegistryPath::parse(change.path()).map_or_else(|_| change.path().to_owned(), |path| path.hive.mount_point().to_owned());
+            let hive =
+                RegistryPath::parse(change.path()).map_or_else(|_| change.path().to_owned(), |path| path.hive.mount_point().to_owned());
             let (set, deleted) = counts.entry(hive).or_default();
             match change {
                 Change::CreateKey { .. } | Change::SetValue { .. } => *set += 1,
@@ -71,7 +72,9 @@ impl Step for Registry {
         let mut details = Vec::new();
         for (file, changes) in by_hive {
             let mut counts = Counts::default();
-            image.edit_hive(file, |hive| changes.iter().try_for_each(|(path, change)| apply(hive, path, change, context.time, &mut counts)))?;
+            image.edit_hive(file, |hive| {
+                changes.iter().try_for_each(|(path, change)| apply(hive, path, change, context.time, &mut counts))
+            })?;
             details.push(format!(
                 "{}: {} keys created, {} values set ({} had that value), {} values and {} keys deleted",
                 file.mount_point(),
@@ -133,7 +136,11 @@ fn create(hive: &mut Hive, path: &str, time: u64, counts: &mut Counts) -> Result
     match hive.open(path)? {
         Some(key) => Ok(key),
         None => {
-            counts.keys_created += 1;
+            let ends = path.match_indices('\\').map(|(end, _)| end).chain([path.len()]);
+            for end in ends {
+                let above = path.get(..end).unwrap_or_default();
+                counts.keys_created += usize::from(hive.open(above)?.is_none());
+            }
             hive.create_path(path, time)
         }
     }

@@ -126,14 +126,17 @@ impl Library {
         }
         let size = medium.files.iter().map(|file| file.source.size()).sum();
         let image_file = medium.install_file()?.path.clone();
-        let mut record = MediumRecord { name: name.clone(), location: PathBuf::new(), size, label: medium.label.clone(), image_file, images };
+        let mut record =
+            MediumRecord { name: name.clone(), location: PathBuf::new(), size, label: medium.label.clone(), image_file, images };
         let folder = self.media_folder().join(&name);
         if folder.join("medium.json").exists() {
             let known = self.medium(&name)?;
             return if known.images == record.images && known.size == record.size { Ok(known) } else { Err(ImportError::Exists { name }) };
         }
-        record.location = if in_place { fs::canonicalize(path).at("find", path)? } else { self.copy_medium(&medium, path, &folder, events)? };
-        let json = serde_json::to_vec_pretty(&record).map_err(|error| LibraryError::Damaged { path: folder.clone(), problem: error.to_string() })?;
+        record.location =
+            if in_place { fs::canonicalize(path).at("find", path)? } else { self.copy_medium(&medium, path, &folder, events)? };
+        let json = serde_json::to_vec_pretty(&record)
+            .map_err(|error| LibraryError::Damaged { path: folder.clone(), problem: error.to_string() })?;
         durable::write(&folder.join("medium.json"), &json)?;
         Ok(record)
     }

@@ -87,8 +87,8 @@ impl Library {
         let marker = root.join("library.json");
         match fs::read(&marker) {
             Ok(bytes) => {
-                let value: serde_json::Value =
-                    serde_json::from_slice(&bytes).map_err(|error| LibraryError::Damaged { path: marker.clone(), problem: error.to_string() })?;
+                let value: serde_json::Value = serde_json::from_slice(&bytes)
+                    .map_err(|error| LibraryError::Damaged { path: marker.clone(), problem: error.to_string() })?;
                 let found = value["format"].as_u64().unwrap_or_default();
                 if found != FORMAT {
                     return Err(LibraryError::Format { path: root.to_owned(), found });

@@ -25,7 +25,10 @@ pub(super) fn write(job: &Job<'_>, output: &IsoOutput) -> Result<Written, Output
     let medium = &job.plan.medium;
     if medium.kind == MediumKind::ImageFile {
         let what = format!("`{}` is an image file, not a medium: there is no setup program to put on an ISO", medium.path.display());
-        return Err(OutputError::Refused { what, hint: "give the ISO or folder that it came from as the medium, or write a `wim` output".to_owned() });
+        return Err(OutputError::Refused {
+            what,
+            hint: "give the ISO or folder that it came from as the medium, or write a `wim` output".to_owned(),
+        });
     }
     let failed = |source| OutputError::Disc { path: path.clone(), source };
     let (install_path, form, part_size) = images::on_medium(job, &output.install);
@@ -51,7 +54,8 @@ pub(super) fn write(job: &Job<'_>, output: &IsoOutput) -> Result<Written, Output
         None => {
             let wim = images::plan(job, &form, path)?;
             let maximum = wim.maximum_size();
-            let produce = Box::new(move |window: &mut Window<'_>| write_to(job, &wim, window, path).map(drop).map_err(std::io::Error::other));
+            let produce =
+                Box::new(move |window: &mut Window<'_>| write_to(job, &wim, window, path).map(drop).map_err(std::io::Error::other));
             let content = bridge.add_content(Content::Produced { maximum, produce });
             bridge.add_file(&install_path, time, content).map_err(failed)?;
         }

@@ -10,8 +10,8 @@ use wimwright_image::medium::MediumKind;
 use super::disc::replaced_files;
 use super::images::{self, write_to};
 use super::{Job, OutputError, Written};
-use crate::job::is_ours;
 use crate::durable::{At, Pending, PendingFolder};
+use crate::job::is_ours;
 use crate::recipe::FolderOutput;
 
 pub(super) fn write(job: &Job<'_>, output: &FolderOutput) -> Result<Written, OutputError> {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use wimwright_format::wim::write::{self, BlobSource, ImageSource, ImageToWrite, Output as WimOutput, WimPlan, WriteError, WriteOptions};
 use wimwright_format::io::FileSource;
+use wimwright_format::wim::write::{self, BlobSource, ImageSource, ImageToWrite, Output as WimOutput, WimPlan, WriteError, WriteOptions};
 use wimwright_format::wim::{BlobId, Compression, ImageInfo, Level, VERSION_SOLID, Wim, header_flags};
 use wimwright_image::medium::MediumKind;
 
@@ -26,7 +26,12 @@ pub(super) struct Form {
 
 impl Form {
     pub(super) fn wim(compression: &WimCompression) -> Self {
-        Self { compression: compression.compression, level: compression.level.map(|level| level.0), integrity: compression.integrity, solid: false }
+        Self {
+            compression: compression.compression,
+            level: compression.level.map(|level| level.0),
+            integrity: compression.integrity,
+            solid: false,
+        }
     }
 
     pub(super) fn esd(level: Option<recipe::Level>, integrity: bool) -> Self {
@@ -213,7 +218,8 @@ fn replan(wim: &Arc<Wim>) -> Result<WimPlan, WriteError> {
     options.chunk_size = header.chunk_size;
     options.flags = header.flags & header_flags::REPARSE_POINT_FIX;
     options.boot_index = header.boot_index;
-    let image = |(info, index): (&ImageInfo, u32)| ImageToWrite { source: ImageSource::Wim { wim: wim.clone(), index }, info: info.clone() };
+    let image =
+        |(info, index): (&ImageInfo, u32)| ImageToWrite { source: ImageSource::Wim { wim: wim.clone(), index }, info: info.clone() };
     WimPlan::new(wim.images().iter().zip(1..).map(image).collect(), options, &|_| Some(BlobSource::Wim(wim.clone())))
 }
 

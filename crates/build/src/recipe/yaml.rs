@@ -64,11 +64,13 @@ impl Node {
     pub fn to_json(&self) -> serde_json::Value {
         match &self.value {
             Value::Scalar { .. } if self.is_null() => serde_json::Value::Null,
-            Value::Scalar { text, plain: true } => match (parse_integer(text).and_then(|number| i64::try_from(number).ok()), parse_boolean(text)) {
-                (Some(number), _) => number.into(),
-                (None, Some(truth)) => truth.into(),
-                (None, None) => text.clone().into(),
-            },
+            Value::Scalar { text, plain: true } => {
+                match (parse_integer(text).and_then(|number| i64::try_from(number).ok()), parse_boolean(text)) {
+                    (Some(number), _) => number.into(),
+                    (None, Some(truth)) => truth.into(),
+                    (None, None) => text.clone().into(),
+                }
+            }
             Value::Scalar { text, .. } => text.clone().into(),
             Value::Sequence(items) => items.iter().map(Self::to_json).collect(),
             Value::Mapping(entries) => entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect(),

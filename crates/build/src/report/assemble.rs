@@ -5,7 +5,9 @@ use wimwright_image::{Image, ImageError, RegistryDiff, TreeDiff};
 use wimwright_servicing::inventory::Inventory;
 use wimwright_servicing::step::Certainty as StepCertainty;
 
-use super::{Certainty, Changes, Counts, ImageReport, ImageState, InputMedium, MediumKind, Outcome, OutputReport, RecipeIdentity, Report, Step};
+use super::{
+    Certainty, Changes, Counts, ImageReport, ImageState, InputMedium, MediumKind, Outcome, OutputReport, RecipeIdentity, Report, Step,
+};
 use crate::output::Written;
 use crate::recipe::{Output, Recipe};
 use crate::run::{Failure, Plan, RunError, ServicedImage, StepRun};
@@ -67,7 +69,7 @@ impl Report {
     pub(crate) fn add_failure(&mut self, failure: &Failure) {
         // The failure itself is what is to be told, whatever else cannot be read.
         let _ = self.add_images(&failure.finished);
-        let error = chain(&failure.error);
+        let error = error_chain(&failure.error);
         let Some(report) = self.images.iter_mut().find(|report| report.index == failure.image.index) else { return };
         if let Some(mut before) = failure.image.before.clone()
             && let Ok(before) = state(&mut before, failure.image.index)
@@ -102,9 +104,10 @@ impl Report {
     }
 }
 
-fn chain(error: &RunError) -> String {
+/// An error with all that led to it.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
+    let mut next = error.source();
     while let Some(cause) = next {
         text = format!("{text}\nbecause: {cause}");
         next = cause.source();
@@ -158,7 +161,8 @@ fn state(image: &mut Image, index: u32) -> Result<ImageState, ImageError> {
 fn changes(before: &mut Image, after: &mut Image) -> Result<Changes, ImageError> {
     let files = TreeDiff::between(&before.tree, &after.tree);
     let registry = RegistryDiff::between(before, after)?;
-    let counts = |added: usize, removed: usize, changed: usize| Counts { added: added as u64, removed: removed as u64, changed: changed as u64 };
+    let counts =
+        |added: usize, removed: usize, changed: usize| Counts { added: added as u64, removed: removed as u64, changed: changed as u64 };
     Ok(Changes {
         files: counts(files.added.len(), files.removed.len(), files.changed.len()),
         registry: counts(registry.added.len(), registry.removed.len(), registry.changed.len()),

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use assemble::error_chain;
 pub use html::html;
 
 /// What a build did.

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use wimwright_format::io::FileSource;
 use wimwright_format::wim::write::{BlobSource, ImageSource, ImageToWrite, WimPlan, WriteError, WriteOptions};
-use wimwright_format::wim::{BlobId, Compression, Level, VERSION_SOLID, Wim};
-use wimwright_image::{Blobs, Image, ImageError, ImageFile, ImageFileError};
+use wimwright_format::wim::{self, BlobId, Compression, Level, VERSION_SOLID, Wim};
+use wimwright_image::{Blobs, Image, ImageError, ImageFile};
 use wimwright_servicing::step::StepReport;
 
 use super::key::{InputId, StepKey};
@@ -210,13 +210,25 @@ impl<'a> OpenLayers<'a> {
 
     /// Stores the result of a step. `image` gets its statistics and modification time; its new blobs are in the layer
     /// from now on.
-    pub fn add(&mut self, key: StepKey, image: &mut Image, report: StepReport, time: u64, events: &dyn Events) -> Result<LayerRecord, LayerError> {
+    pub fn add(
+        &mut self,
+        key: StepKey,
+        image: &mut Image,
+        report: StepReport,
+        time: u64,
+        events: &dyn Events,
+    ) -> Result<LayerRecord, LayerError> {
         let metadata = image.tree.to_metadata();
         image.info.set_statistics(&metadata.statistics(&|id| image.blobs.size(id).unwrap_or_default()));
         image.info.set_time("LASTMODIFICATIONTIME", time);
         let blobs: Vec<BlobId> = image.tree.blobs();
         let in_base = |id: &BlobId| self.base.parts().iter().any(|part| part.blob(id).is_some());
-        let bases = self.layers.iter().filter(|(_, wim)| blobs.iter().any(|id| wim.blob(id).is_some() && !in_base(id))).map(|(key, _)| *key).collect();
+        let bases = self
+            .layers
+            .iter()
+            .filter(|(_, wim)| blobs.iter().any(|id| wim.blob(id).is_some() && !in_base(id)))
+            .map(|(key, _)| *key)
+            .collect();
 
         let images = vec![ImageToWrite { source: ImageSource::Tree(Box::new(metadata)), info: image.info.clone() }];
         let resolve = |id: &BlobId| if image.blobs.is_staged(id) { image.blobs.source(id).ok() } else { Some(BlobSource::Elsewhere) };
@@ -271,7 +283,8 @@ impl<'a> OpenLayers<'a> {
 
     /// The record of a layer that has to be there.
     fn record(&self, key: StepKey) -> Result<LayerRecord, LayerError> {
-        let missing = || LayerError::Damaged { path: self.library.layer_path(key, "json"), source: "it is not there, or cannot be read".into() };
+        let missing =
+            || LayerError::Damaged { path: self.library.layer_path(key, "json"), source: "it is not there, or cannot be read".into() };
         self.library.layer(key)?.ok_or_else(missing)
     }
 
@@ -283,7 +296,7 @@ impl<'a> OpenLayers<'a> {
             self.open_file(*base, Some(&base_record.file))?;
         }
         let wim = self.open_file(key, Some(&record.file))?;
-        let damaged = |error: ImageFileError| LayerError::Damaged { path: self.library.layer_path(key, "wim"), source: error.into() };
+        let damaged = |error: wim::Error| LayerError::Damaged { path: self.library.layer_path(key, "wim"), source: error.into() };
         let file = ImageFile::new(vec![wim]).map_err(damaged)?;
         Ok(Image::open(&file, 1, &self.blobs)?)
     }

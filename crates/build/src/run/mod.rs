@@ -18,8 +18,8 @@ use crate::library::{Library, LibraryError};
 use crate::recipe::{ImageFacts, Recipe, RecipeError};
 
 pub use key::{InputId, StepKey};
-pub use layer::{CacheSize, LayerError};
 use layer::OpenLayers;
+pub use layer::{CacheSize, LayerError};
 pub use resolve::resolve;
 
 /// Why a plan cannot be made or run.
@@ -265,7 +265,14 @@ impl Plan {
             input = record.output;
             let duration = events.elapsed().saturating_sub(started);
             events.event(Event::StepFinished { image: index, step: kind.to_owned(), cached, seconds: duration.as_secs_f64() });
-            progress.steps.push(StepRun { kind: kind.to_owned(), description: step.describe(), report: record.report, key, cached, duration });
+            progress.steps.push(StepRun {
+                kind: kind.to_owned(),
+                description: step.describe(),
+                report: record.report,
+                key,
+                cached,
+                duration,
+            });
             progress.step = None;
         }
         let after = state.open(layers)?;

@@ -85,11 +85,15 @@ impl Resolver<'_> {
                 let apps = apps.into_iter().map(resolve).collect::<Resolved<_>>()?;
                 Box::new(AddApps::new(apps).map_err(|error| self.step_problem(position.as_ref(), &error))?)
             }
-            StepSpec::Files(changes) => Box::new(Files { operations: changes.into_iter().map(|change| self.file_change(change)).collect::<Resolved<_>>()? }),
+            StepSpec::Files(changes) => {
+                Box::new(Files { operations: changes.into_iter().map(|change| self.file_change(change)).collect::<Resolved<_>>()? })
+            }
             StepSpec::StartLayout(path) => {
                 Box::new(StartLayout::new(self.payload(&path)?).map_err(|error| self.step_problem(Some(&path), &error))?)
             }
-            StepSpec::DefaultApps(path) => Box::new(DefaultApps::new(self.payload(&path)?).map_err(|error| self.step_problem(Some(&path), &error))?),
+            StepSpec::DefaultApps(path) => {
+                Box::new(DefaultApps::new(self.payload(&path)?).map_err(|error| self.step_problem(Some(&path), &error))?)
+            }
             StepSpec::Registry(changes) => {
                 let mut all = Vec::new();
                 for change in changes {
@@ -127,7 +131,8 @@ impl Resolver<'_> {
             }
             FileChange::Write(write) => {
                 let bytes = write.content.into_bytes();
-                let contents = Payload { name: write.to.as_str().to_owned(), sha256: Sha256::digest(&bytes).into(), source: Arc::new(bytes) };
+                let contents =
+                    Payload { name: write.to.as_str().to_owned(), sha256: Sha256::digest(&bytes).into(), source: Arc::new(bytes) };
                 self.add(write.to.as_str(), vec![Item { path: String::new(), contents: Some(contents) }], write.properties)?
             }
             FileChange::Delete(delete) => {
@@ -162,7 +167,9 @@ impl Resolver<'_> {
         let mut found = Vec::new();
         list(&source.path, "", 0, &mut found).map_err(|error| self.problem(source, error))?;
         let open = |(path, host): (String, Option<std::path::PathBuf>)| {
-            let contents = host.map(|host| open_payload(&host).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", host.display())))).transpose()?;
+            let contents = host
+                .map(|host| open_payload(&host).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", host.display()))))
+                .transpose()?;
             Ok(Item { path, contents })
         };
         found.into_par_iter().map(open).collect::<io::Result<_>>().map_err(|error| self.problem(source, error))
@@ -172,7 +179,8 @@ impl Resolver<'_> {
         match change {
             RegistryChange::File(path) => {
                 let bytes = read_limited(&path.path, MAX_SCRIPT).map_err(|error| self.problem(&path, error))?;
-                let is_xml = bytes.iter().find(|byte| !matches!(byte, 0xff | 0xfe | 0xef | 0xbb | 0xbf | 0 | b' ' | b'\t' | b'\r' | b'\n')) == Some(&b'<');
+                let is_xml = bytes.iter().find(|byte| !matches!(byte, 0xff | 0xfe | 0xef | 0xbb | 0xbf | 0 | b' ' | b'\t' | b'\r' | b'\n'))
+                    == Some(&b'<');
                 let changes = if is_xml { reg_file::parse_preferences(&bytes) } else { reg_file::parse(&bytes) };
                 let changes = changes.map_err(|error| self.problem(&path, error))?;
                 for change in &changes {

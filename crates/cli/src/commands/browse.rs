@@ -86,7 +86,10 @@ fn of_medium(medium: &Medium, folder: &str, recursive: bool) -> Result<Vec<Liste
     let below = |path: &str| {
         let rest = match folder.is_empty() {
             true => path,
-            false => path.get(folder.len()..).filter(|_| path.len() > folder.len() && path[..folder.len()].eq_ignore_ascii_case(folder))?.strip_prefix('/')?,
+            false => path
+                .get(folder.len()..)
+                .filter(|_| path.len() > folder.len() && path[..folder.len()].eq_ignore_ascii_case(folder))?
+                .strip_prefix('/')?,
         };
         (recursive || !rest.contains('/')).then(|| rest.to_owned())
     };
@@ -162,7 +165,9 @@ pub fn cat(arguments: &Cat, printer: &Printer) -> Result {
     match address.open()? {
         Target::MediumPath(medium, path) => {
             let file = medium.file(&path).ok_or_else(|| CommandError::user(format!("`{path}` is no file of the medium")))?;
-            std::io::copy(&mut Reader::new(&file.source), &mut output).map(drop).map_err(|error| CommandError::user(format!("cannot read `{path}`: {error}")))
+            std::io::copy(&mut Reader::new(&file.source), &mut output)
+                .map(drop)
+                .map_err(|error| CommandError::user(format!("cannot read `{path}`: {error}")))
         }
         Target::Image(image, path) => {
             let entry = image.tree.get(&path).ok_or_else(|| CommandError::user(format!("`{path}` does not exist in the image")))?;
@@ -170,12 +175,15 @@ pub fn cat(arguments: &Cat, printer: &Printer) -> Result {
                 return Err(CommandError::user(format!("`{path}` is a folder")).hinted("list it with `wimwright ls`"));
             }
             match entry.inode().contents {
-                Some(id) => image.blobs.copy(&id, &mut output).map_err(|error| CommandError::from(wimwright_image::ImageError::from(error))),
+                Some(id) => {
+                    image.blobs.copy(&id, &mut output).map_err(|error| CommandError::from(wimwright_image::ImageError::from(error)))
+                }
                 None => Ok(()),
             }
         }
         Target::Medium(_) | Target::Images(_) => {
-            Err(CommandError::user(format!("`{}` names no file", arguments.address)).hinted("add a path, as in `win.iso:1/Windows/win.ini`"))
+            Err(CommandError::user(format!("`{}` names no file", arguments.address))
+                .hinted("add a path, as in `win.iso:1/Windows/win.ini`"))
         }
     }
 }

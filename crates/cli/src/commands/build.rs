@@ -60,7 +60,9 @@ pub fn finish(built: Built, report_base: Option<&Path>, printer: &Printer) -> Re
         }
     }
     if printer.is_json() {
-        printer.json_line(&serde_json::json!({ "event": "finished", "succeeded": report.succeeded(), "up_to_date": up_to_date, "report": report }))?;
+        printer.json_line(
+            &serde_json::json!({ "event": "finished", "succeeded": report.succeeded(), "up_to_date": up_to_date, "report": report }),
+        )?;
     } else if error.is_none() {
         printer.bytes(render(&report, up_to_date, &written).as_bytes())?;
     }
@@ -77,7 +79,9 @@ pub fn finish(built: Built, report_base: Option<&Path>, printer: &Printer) -> Re
 fn outputs(recipe: &Recipe, out: Option<&Path>) -> Result<Vec<Output>> {
     let Some(out) = out else {
         if recipe.outputs.is_empty() {
-            return Err(CommandError::user("the recipe has no `output`").hinted("add `output: { iso: ./windows.iso }` to it, or give --out PATH"));
+            return Err(
+                CommandError::user("the recipe has no `output`").hinted("add `output: { iso: ./windows.iso }` to it, or give --out PATH")
+            );
         }
         return Ok(recipe.outputs.clone());
     };
@@ -94,7 +98,9 @@ fn outputs(recipe: &Recipe, out: Option<&Path>) -> Result<Vec<Output>> {
         "iso" => Output::Iso(IsoOutput { path, label: None, boot: Default::default(), install: InstallImage::default() }),
         "wim" => Output::Wim(WimOutput { path, compression: Default::default() }),
         "esd" => Output::Esd(EsdOutput { path, level: None, integrity: false }),
-        "swm" => Output::Swm(SwmOutput { path, size: wimwright_build::recipe::ByteSize { bytes: SWM_PART }, compression: Default::default() }),
+        "swm" => {
+            Output::Swm(SwmOutput { path, size: wimwright_build::recipe::ByteSize { bytes: SWM_PART }, compression: Default::default() })
+        }
         _ => Output::Folder(FolderOutput { path, install: InstallImage::default() }),
     }])
 }
@@ -122,10 +128,19 @@ fn render(report: &Report, up_to_date: bool, written: &[PathBuf]) -> String {
         let mut rows = vec![
             vec!["  version".to_owned(), arrow(image.before.full_version(), after.full_version())],
             vec!["  apps".to_owned(), arrow(image.before.apps.len().to_string(), after.apps.len().to_string())],
-            vec!["  files".to_owned(), format!("{} added, {} removed, {} changed", image.changes.files.added, image.changes.files.removed, image.changes.files.changed)],
+            vec![
+                "  files".to_owned(),
+                format!(
+                    "{} added, {} removed, {} changed",
+                    image.changes.files.added, image.changes.files.removed, image.changes.files.changed
+                ),
+            ],
         ];
         let registry = image.changes.registry;
-        rows.push(vec!["  registry".to_owned(), format!("{} added, {} removed, {} changed", registry.added, registry.removed, registry.changed)]);
+        rows.push(vec![
+            "  registry".to_owned(),
+            format!("{} added, {} removed, {} changed", registry.added, registry.removed, registry.changed),
+        ]);
         lines.push(text::table(&rows).trim_end().to_owned());
         for step in &image.steps {
             let how = match &step.outcome {

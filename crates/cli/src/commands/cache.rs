@@ -14,7 +14,8 @@ pub fn size(global: &Global, printer: &Printer) -> Result {
 
 /// Removes leftovers and the oldest results.
 pub fn prune(arguments: &CachePrune, global: &Global, printer: &Printer) -> Result {
-    let limit = text::parse_size(&arguments.max_size).ok_or_else(|| CommandError::user(format!("`{}` is not a size", arguments.max_size)).hinted("write it like 20GB"))?;
+    let limit = text::parse_size(&arguments.max_size)
+        .ok_or_else(|| CommandError::user(format!("`{}` is not a size", arguments.max_size)).hinted("write it like 20GB"))?;
     let removed = library(global)?.prune_cache(limit)?;
     printer.result(&removed, || format!("removed {} results, {}\n", removed.layers, text::size(removed.bytes)))
 }

@@ -19,15 +19,24 @@ use crate::ui::text;
 
 /// Runs the demonstration.
 pub fn run(arguments: &Demo, printer: &Printer) -> Result {
-    let size = arguments.size.as_deref().map(|size| text::parse_size(size).ok_or_else(|| CommandError::user(format!("`{size}` is not a size")).hinted("write it like 5GB")));
+    let size = arguments.size.as_deref().map(|size| {
+        text::parse_size(size).ok_or_else(|| CommandError::user(format!("`{size}` is not a size")).hinted("write it like 5GB"))
+    });
     let folder = &arguments.out;
-    let cannot = |what: &str, path: &Path, error: &dyn std::fmt::Display| CommandError::user(format!("cannot {what} `{}`: {error}", path.display()));
+    let cannot =
+        |what: &str, path: &Path, error: &dyn std::fmt::Display| CommandError::user(format!("cannot {what} `{}`: {error}", path.display()));
     std::fs::create_dir_all(folder).map_err(|error| cannot("create the folder", folder, &error))?;
 
     printer.message("making a practice medium (nothing in it is Microsoft's)");
     let medium_path = folder.join("practice.iso");
     let options = wimwright_practice::Options { size: size.transpose()?, captured: None };
-    let file = File::options().read(true).write(true).create(true).truncate(true).open(&medium_path).map_err(|error| cannot("write", &medium_path, &error))?;
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&medium_path)
+        .map_err(|error| cannot("write", &medium_path, &error))?;
     wimwright_practice::write_medium(&options, &file).map_err(|error| cannot("make", &medium_path, &error))?;
     for input in wimwright_practice::recipe::files().map_err(|error| cannot("make the recipe in", folder, &error))? {
         wimwright_build::write_file(&folder.join(&input.path), &input.bytes)?;
@@ -36,7 +45,11 @@ pub fn run(arguments: &Demo, printer: &Printer) -> Result {
     let library = Library::open(&folder.join("library"))?;
     let progress = Progress::new(printer);
     let record = library.import(&medium_path, Some("practice"), true, &progress)?;
-    printer.message(&format!("imported it: {} images, {}", record.images.len(), record.images.first().map_or("", |image| &image.media_name)));
+    printer.message(&format!(
+        "imported it: {} images, {}",
+        record.images.len(),
+        record.images.first().map_or("", |image| &image.media_name)
+    ));
 
     let recipe_path = folder.join("recipe.yaml");
     let recipe = Recipe::read(&recipe_path, &BTreeMap::new())?;

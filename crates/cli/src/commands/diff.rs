@@ -38,8 +38,12 @@ pub fn run(arguments: &Diff, printer: &Printer) -> Result {
     match (before, after) {
         (Target::Medium(before), Target::Medium(after)) => difference.media(&before, &after)?,
         (Target::Images(before), Target::Images(after)) => difference.image_files("", &before, &after)?,
-        (Target::Medium(before), Target::Images(after)) => difference.image_files("", &before.open_images(before.install_file()?)?, &after)?,
-        (Target::Images(before), Target::Medium(after)) => difference.image_files("", &before, &after.open_images(after.install_file()?)?)?,
+        (Target::Medium(before), Target::Images(after)) => {
+            difference.image_files("", &before.open_images(before.install_file()?)?, &after)?
+        }
+        (Target::Images(before), Target::Medium(after)) => {
+            difference.image_files("", &before, &after.open_images(after.install_file()?)?)?
+        }
         (Target::Image(before, from), Target::Image(after, to)) => difference.images("", *before, &from, *after, &to)?,
         (Target::Image(before, from), after) => {
             let after = only_image(after, &arguments.after)?;
@@ -84,7 +88,8 @@ impl Difference {
             match new.remove(&folded) {
                 None => self.files.removed.push(path),
                 Some(other) => {
-                    let (was, is) = if file.source.size() == other.source.size() { (hash(&file)?, hash(&other)?) } else { (size(&file), size(&other)) };
+                    let (was, is) =
+                        if file.source.size() == other.source.size() { (hash(&file)?, hash(&other)?) } else { (size(&file), size(&other)) };
                     if was != is {
                         self.details.insert(path.clone(), BTreeMap::from([("contents".to_owned(), (was, is))]));
                         self.files.changed.push(path);
@@ -98,7 +103,9 @@ impl Difference {
 
     /// Compares images of one name, else those of one number; the others were added or removed as a whole.
     fn image_files(&mut self, prefix: &str, before: &ImageFile, after: &ImageFile) -> Result {
-        let names = |file: &ImageFile| file.images().iter().zip(1_u32..).map(|(info, index)| (index, info.name().unwrap_or_default())).collect::<Vec<_>>();
+        let names = |file: &ImageFile| {
+            file.images().iter().zip(1_u32..).map(|(info, index)| (index, info.name().unwrap_or_default())).collect::<Vec<_>>()
+        };
         let mut new = names(after);
         for (index, name) in names(before) {
             let found = new.iter().position(|(_, other)| *other == name).or_else(|| new.iter().position(|(other, _)| *other == index));
@@ -145,7 +152,12 @@ impl Difference {
     fn render(&self) -> String {
         let mut text = String::new();
         for (what, paths) in [("files", &self.files), ("registry", &self.registry)] {
-            text.push_str(&format!("{what}: {} added, {} removed, {} changed\n", paths.added.len(), paths.removed.len(), paths.changed.len()));
+            text.push_str(&format!(
+                "{what}: {} added, {} removed, {} changed\n",
+                paths.added.len(),
+                paths.removed.len(),
+                paths.changed.len()
+            ));
             for (sign, list) in [('+', &paths.added), ('-', &paths.removed), ('~', &paths.changed)] {
                 for path in list {
                     text.push_str(&format!("{sign} {path}\n"));

@@ -1,8 +1,8 @@
 //! `eligibility`: may an image upgrade an installed Windows?
 
 use wimwright_build::recipe::yaml_value;
-use wimwright_image::address::{Address, Target};
 use wimwright_image::Image;
+use wimwright_image::address::{Address, Target};
 use wimwright_servicing::eligibility::{Assessment, Eligible, Installed, Keeps, MediumFacts, Verdict, assess};
 use wimwright_servicing::inventory::Inventory;
 
@@ -26,7 +26,8 @@ fn read_facts(arguments: &Eligibility) -> Result<Installed> {
     let value = yaml_value(path, &text)?;
     serde_json::from_value(value).map_err(|error| {
         let example = "architecture: x64, build: 19045, ubr: 5011, edition: Professional, installation_type: Client, language: en-US";
-        CommandError::user(format!("`{}` does not describe an installed Windows: {error}", path.display())).hinted(format!("write it like this, one fact a line: {example}"))
+        CommandError::user(format!("`{}` does not describe an installed Windows: {error}", path.display()))
+            .hinted(format!("write it like this, one fact a line: {example}"))
     })
 }
 
@@ -45,7 +46,9 @@ fn open(address: &str) -> Result<(Image, u32)> {
 fn has_setup(address: &str) -> Result<bool> {
     let medium = Address { places: Vec::new(), ..Address::parse(address)? };
     Ok(match medium.open()? {
-        Target::Medium(medium) => medium.file("setup.exe").is_some() && medium.image_files().any(|file| file.path.to_ascii_lowercase().starts_with("sources/")),
+        Target::Medium(medium) => {
+            medium.file("setup.exe").is_some() && medium.image_files().any(|file| file.path.to_ascii_lowercase().starts_with("sources/"))
+        }
         _ => false,
     })
 }

@@ -84,7 +84,10 @@ pub fn render_images(images: &[Inventory]) -> String {
             ("pending", image.pending.join("; ")),
             ("provenance", image.provenance.verdict.to_string()),
         ];
-        let shown = rows.into_iter().filter(|(_, value)| !value.trim().is_empty()).map(|(name, value)| vec![format!("  {name}"), value.trim().to_owned()]);
+        let shown = rows
+            .into_iter()
+            .filter(|(_, value)| !value.trim().is_empty())
+            .map(|(name, value)| vec![format!("  {name}"), value.trim().to_owned()]);
         text.push_str(&text::table(&shown.collect::<Vec<_>>()));
         for evidence in &image.provenance.evidence {
             let side = match evidence.weight.signum() {
@@ -111,4 +114,3 @@ fn render(inspected: &Inspected) -> String {
     }
     text + &render_images(&inspected.images)
 }
-

@@ -30,7 +30,14 @@ pub fn list(global: &Global, printer: &Printer) -> Result {
         let row = |listed: &wimwright_build::library::ListedImage| {
             let state = listed.superseded_by.as_ref().map_or("newest".to_owned(), |newest| format!("superseded by {newest}"));
             let image = &listed.image;
-            vec![listed.medium.clone(), image.index.to_string(), image.media_name.clone(), image.family.clone(), image.provenance.verdict.to_string(), state]
+            vec![
+                listed.medium.clone(),
+                image.index.to_string(),
+                image.media_name.clone(),
+                image.family.clone(),
+                image.provenance.verdict.to_string(),
+                state,
+            ]
         };
         text::table(&std::iter::once(head).chain(listed.iter().map(row)).collect::<Vec<_>>())
     })
@@ -42,6 +49,13 @@ pub fn show(arguments: &Show, global: &Global, printer: &Printer) -> Result {
     let record = library.medium(&arguments.name)?;
     printer.result(&record, || {
         let place = library.medium_path(&record);
-        format!("{}\n{} ({}), images of {}\n{}", record.name, place.display(), text::size(record.size), record.image_file, inspect::render_images(&record.images))
+        format!(
+            "{}\n{} ({}), images of {}\n{}",
+            record.name,
+            place.display(),
+            text::size(record.size),
+            record.image_file,
+            inspect::render_images(&record.images)
+        )
     })
 }

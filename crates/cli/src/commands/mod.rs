@@ -79,7 +79,8 @@ fn open_image(address: &str) -> Result<(Image, ImagePath)> {
         Target::MediumPath(..) => return Err(CommandError::user(format!("`{address}` is a path on a medium, not an image"))),
     };
     if images.image_count() != 1 {
-        let listed: Vec<_> = images.images().iter().zip(1..).map(|(info, index)| format!("{index} ({})", info.name().unwrap_or_default())).collect();
+        let listed: Vec<_> =
+            images.images().iter().zip(1..).map(|(info, index)| format!("{index} ({})", info.name().unwrap_or_default())).collect();
         let hint = format!("add its number, as in `{address}:1`: {}", listed.join(", "));
         return Err(CommandError::user(format!("`{address}` has {} images: say which one", images.image_count())).hinted(hint));
     }

@@ -18,7 +18,9 @@ use crate::ui::printer::Printer;
 pub fn read(arguments: &RecipeArguments) -> Result<Recipe> {
     let mut variables = BTreeMap::new();
     for setting in &arguments.variables {
-        let (name, value) = setting.split_once('=').ok_or_else(|| CommandError::user(format!("`--set {setting}`: a value is missing")).hinted("write --set NAME=VALUE"))?;
+        let (name, value) = setting
+            .split_once('=')
+            .ok_or_else(|| CommandError::user(format!("`--set {setting}`: a value is missing")).hinted("write --set NAME=VALUE"))?;
         variables.insert(name.to_owned(), value.to_owned());
     }
     Ok(Recipe::read(&arguments.recipe, &variables)?)
@@ -32,11 +34,17 @@ pub fn medium_path(arguments: &RecipeArguments, recipe: &Recipe, library: &Libra
         (Some(path), _) => {
             let name = path.to_string_lossy();
             let known = library.media()?.iter().any(|record| record.name == name);
-            if known { in_library(&name) } else { Err(CommandError::user(format!("`{name}` is neither a file or folder nor a medium of the library"))) }
+            if known {
+                in_library(&name)
+            } else {
+                Err(CommandError::user(format!("`{name}` is neither a file or folder nor a medium of the library")))
+            }
         }
         (None, Some(Media::Path(path))) => Ok(path.path.clone()),
         (None, Some(Media::Library(media))) => in_library(&media.name.value),
-        (None, None) => Err(CommandError::user("the recipe names no medium").hinted("add `media: ./windows.iso` to it, or give --media PATH")),
+        (None, None) => {
+            Err(CommandError::user("the recipe names no medium").hinted("add `media: ./windows.iso` to it, or give --media PATH"))
+        }
     }
 }
 

@@ -34,7 +34,8 @@ fn with_key<T>(image: &str, key: &str, action: impl FnOnce(&Hive, KeyId, &str) -
     let (mut image, _) = open_image(image)?;
     let path = RegistryPath::parse(key)?;
     let file = path.hive.path();
-    let hive = image.hive(path.hive)?.ok_or_else(|| CommandError::user(format!("the image has no hive `{file}`, which would hold {path}")))?;
+    let hive =
+        image.hive(path.hive)?.ok_or_else(|| CommandError::user(format!("the image has no hive `{file}`, which would hold {path}")))?;
     let failed = |source| CommandError::from(ImageError::Hive { path: file.to_owned(), source });
     let resolved = path.resolved(&hive).map_err(failed)?;
     let found = hive.open(&resolved).map_err(failed)?.ok_or_else(|| CommandError::user(format!("the key `{path}` does not exist")))?;
@@ -93,7 +94,11 @@ fn render(key: &Key) -> String {
 /// Prints a key and all below it as a `.reg` file.
 pub fn export(arguments: &RegistryExport, printer: &Printer) -> Result {
     let text = with_key(&arguments.image, &arguments.key, |hive, key, path| {
-        let full = path.replacen("HKLM\\", "HKEY_LOCAL_MACHINE\\", 1).replacen("HKCU", "HKEY_CURRENT_USER", 1).replacen("HKU\\", "HKEY_USERS\\", 1);
+        let full = path.replacen("HKLM\\", "HKEY_LOCAL_MACHINE\\", 1).replacen("HKCU", "HKEY_CURRENT_USER", 1).replacen(
+            "HKU\\",
+            "HKEY_USERS\\",
+            1,
+        );
         reg_file::export(hive, key, &full)
     })?;
     if printer.is_json() { printer.json(&serde_json::json!({ "reg": text })) } else { printer.bytes(text.as_bytes()) }

@@ -47,7 +47,9 @@ impl<'a> Progress<'a> {
             Event::Progress { work, subject, done, total } => {
                 let subject = format!("{work} {subject}");
                 if state.subject != subject {
-                    let style = ProgressStyle::with_template("{msg} {bar:30} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}, {eta} left");
+                    let style = ProgressStyle::with_template(
+                        "{msg} {bar:30} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}, {eta} left",
+                    );
                     state.bar.reset();
                     state.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
                     state.bar.set_message(subject.clone());

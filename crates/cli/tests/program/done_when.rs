@@ -129,7 +129,12 @@ fn oracle_the_new_values_are_in_the_hive() {
         install_wim(&workshop, &workshop.path("out.iso"), "after.wim");
         for image in 1..=image_count(&workshop, "after.wim") {
             let hive = "/Windows/System32/config/SOFTWARE";
-            run(workshop.other("wimlib-imagex").env("WIMLIB_IMAGEX_IGNORE_CASE", "1").args(["extract", "after.wim", &image.to_string(), hive]));
+            run(workshop.other("wimlib-imagex").env("WIMLIB_IMAGEX_IGNORE_CASE", "1").args([
+                "extract",
+                "after.wim",
+                &image.to_string(),
+                hive,
+            ]));
             let read = run(python().args(["-c", READ_BACK]).arg(workshop.path("SOFTWARE")).env("PYTHONIOENCODING", "utf-8"));
             let expected = "regipy the default Grüße 42 ['a', 'b'] deadbeef\nhivex the default Grüße 42 ['a', 'b'] deadbeef\n";
             assert_eq!(String::from_utf8(read.stdout).unwrap(), expected);

@@ -66,7 +66,9 @@ impl Encoder {
         self.blob(inode.contents);
         self.number(u64::from(inode.reparse.is_some()));
         if let Some(reparse) = &inode.reparse {
-            [u64::from(reparse.tag), u64::from(reparse.reserved), u64::from(reparse.flags)].into_iter().for_each(|field| self.number(field));
+            [u64::from(reparse.tag), u64::from(reparse.reserved), u64::from(reparse.flags)]
+                .into_iter()
+                .for_each(|field| self.number(field));
             self.blob(reparse.data);
         }
         self.number(inode.streams.len() as u64);

@@ -57,7 +57,13 @@ impl Tree {
         Metadata { security_descriptors: self.security.to_vec(), root }
     }
 
-    fn dentries(&self, directory: &Directory, names: &HashMap<FileId, u32>, groups: &mut HashMap<FileId, u64>, highest: &mut u64) -> Dentry {
+    fn dentries(
+        &self,
+        directory: &Directory,
+        names: &HashMap<FileId, u32>,
+        groups: &mut HashMap<FileId, u64>,
+        highest: &mut u64,
+    ) -> Dentry {
         let mut dentry = directory.inode.to_dentry();
         dentry.children.reserve_exact(directory.children.len());
         for child in &directory.children {

@@ -206,7 +206,8 @@ impl Directory {
         match self.children.binary_search_by(|child| order(&child.name, name)) {
             Ok(exact) => Ok(exact),
             Err(insert) => {
-                let same = |index: usize| self.children.get(index).is_some_and(|child| upcase::compare(child.name.units(), name.units()).is_eq());
+                let same =
+                    |index: usize| self.children.get(index).is_some_and(|child| upcase::compare(child.name.units(), name.units()).is_eq());
                 let first = self.children.partition_point(|child| upcase::compare(child.name.units(), name.units()).is_lt());
                 if same(first) { Ok(first) } else { Err(insert) }
             }

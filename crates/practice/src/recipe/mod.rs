@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(AnswerFile::parse(&bytes_of("unattend.xml")).unwrap().check(Some("amd64")), []);
         assert_eq!(PinList::parse(&bytes_of("LayoutModification.json")).unwrap().check(), []);
         assert_eq!(DefaultAssociations::parse(&bytes_of("DefaultAssociations.xml")).unwrap().check(), []);
-        assert_eq!(reg_file::parse(&bytes_of("tweaks.reg")).unwrap().len(), 7);
+        assert_eq!(reg_file::parse(&bytes_of("tweaks.reg")).unwrap().len(), 12);
         assert_eq!(reg_file::parse_preferences(&bytes_of("Registry.xml")).unwrap().len(), 3);
     }
 

@@ -35,7 +35,7 @@ fn image(bridge: Bridge) -> Vec<u8> {
 }
 
 /// A disc of these files, and of the boot images among them.
-fn bridge(iso_view: IsoView, files: &Files) -> Bridge {
+fn bridge(iso_view: IsoView, files: &Files) -> Bridge<'static> {
     let mut bridge = Bridge::new(options(iso_view)).unwrap();
     for (path, bytes) in files {
         let Some(directory) = path.strip_suffix('/') else {

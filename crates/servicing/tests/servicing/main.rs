@@ -1,0 +1,11 @@
+//! The servicing crate from outside: steps on small images, and what is told of images.
+
+mod apps;
+mod eligibility;
+mod files;
+mod inventory;
+mod metadata;
+mod placed;
+mod provenance;
+mod registry;
+mod windows;

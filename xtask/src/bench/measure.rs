@@ -1,0 +1,43 @@
+//! Runs a program and measures it: wall time here, processor time and peak memory by `/usr/bin/time`.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+/// What a run took.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured {
+    /// Seconds on the clock.
+    pub wall: f64,
+    /// Seconds of all processors.
+    pub cpu: f64,
+    /// Largest resident memory of the program or of one of its children, bytes.
+    pub memory: u64,
+}
+
+/// Runs a program to its end. What was written before is on disk when it begins, so that no run pays for another.
+pub fn run<S: AsRef<OsStr>>(folder: &Path, program: impl AsRef<OsStr>, arguments: impl IntoIterator<Item = S>) -> Result<Measured> {
+    ensure!(Command::new("sync").status()?.success(), "sync failed");
+    let program = program.as_ref();
+    let measured = folder.join("measured");
+    let mut command = Command::new("/usr/bin/time");
+    command.args(["--quiet", "--format", "%U %S %M", "--output"]).arg(&measured).arg(program).args(arguments);
+    let begun = Instant::now();
+    let output = command.stdin(Stdio::null()).output().context("/usr/bin/time")?;
+    let wall = begun.elapsed().as_secs_f64();
+    ensure!(output.status.success(), "{}: {}\n{}", program.display(), output.status, String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(&measured)?;
+    let figures: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>().context("/usr/bin/time")?;
+    let [user, system, kibibytes] = figures[..] else { anyhow::bail!("/usr/bin/time gave `{text}`") };
+    Ok(Measured { wall, cpu: user + system, memory: (kibibytes * 1024.0) as u64 })
+}
+
+/// The middle of an odd number of figures, the upper middle of an even one.
+pub fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.into_iter().collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
