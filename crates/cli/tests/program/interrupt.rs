@@ -128,3 +128,27 @@ fn a_killed_import_is_as_if_it_had_not_been() {
     workshop.run(&["cache", "prune", "--library", "library"]).succeeded();
     assert_eq!(leftovers(&workshop, "library"), Vec::<String>::new());
 }
+
+#[test]
+fn builds_at_the_same_time_do_not_disturb_each_other() {
+    let workshop = Workshop::new();
+    workshop.run(&["build", "recipe.yaml", "--library", "reference", "--out", "reference.iso"]).succeeded();
+    // Two with one output, one with another: all in one library and one folder.
+    let outs = ["out/same.iso", "out/same.iso", "out/other.iso"];
+    let start = |out: &str| {
+        workshop
+            .command(&["build", "recipe.yaml", "--library", "library", "--out", out])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let running: Vec<_> = outs.iter().map(|out| start(out)).collect();
+    for mut child in running {
+        assert!(child.wait().unwrap().success());
+    }
+    for out in outs {
+        assert!(workshop.read(out) == workshop.read("reference.iso"), "{out}");
+    }
+    assert_eq!(leftovers(&workshop, "."), Vec::<String>::new());
+}
