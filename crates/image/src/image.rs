@@ -164,7 +164,12 @@ impl Image {
             if !std::mem::take(&mut loaded.changed) {
                 continue;
             }
-            let blob: Option<BlobId> = self.blobs.add_bytes(loaded.hive.to_bytes());
+            let bytes = loaded.hive.to_bytes();
+            // From now on the hive is what a reader of the file gets, with its new sequence numbers: what is done next must not
+            // depend on whether this image stayed in memory.
+            let written = Hive::from_bytes(bytes.clone()).map_err(|source| ImageError::Hive { path: file.path().to_owned(), source })?;
+            loaded.hive = Arc::new(written);
+            let blob: Option<BlobId> = self.blobs.add_bytes(bytes);
             let path = crate::ImagePath::parse(file.path()).unwrap_or_default();
             // An edit that changed nothing leaves the file alone, its time included.
             if self.tree.get(&path).is_some_and(|entry| entry.inode().contents == blob) {

@@ -1,4 +1,5 @@
 //! The program as its users meet it: started as a process, judged by what it prints and writes.
 
 mod done_when;
+mod interrupt;
 mod workshop;
