@@ -13,6 +13,7 @@ use wimwright_image::medium::MediumKind;
 
 use super::{Job, OutputError, Written, finish};
 use crate::durable::{At, Pending};
+use crate::job::is_ours;
 use crate::recipe::{self, InstallFormat, InstallImage, WimCompression};
 
 /// How images are stored.
@@ -204,7 +205,18 @@ pub(super) fn write_split(job: &Job<'_>, path: &Path, form: &Form, part_size: u6
         return Err(error.into());
     }
     let size = written.map_err(|source| failed(path, source))?.iter().map(|part| part.size).sum();
-    // The first part comes last: as long as it is not there, the set is not.
+    // What follows the last part would be taken for a part of this set.
+    let stale: Vec<_> = (parts.len() + 1..).map(|number| part_path(path, number)).take_while(|part| part.exists()).collect();
+    if let Some(part) = stale.first()
+        && !is_ours(job.library, path)
+    {
+        let what = format!("`{}` would look like a part of the split WIM, and no build wrote it: it is not removed", part.display());
+        return Err(OutputError::Refused { what, hint: "remove it, or choose another name".to_owned() });
+    }
+    // The first part goes first and comes last: where it is, the set is whole.
+    for old in std::iter::once(path).chain(stale.iter().map(PathBuf::as_path)).filter(|old| old.exists()) {
+        std::fs::remove_file(old).at("remove", old)?;
+    }
     for part in parts.into_iter().rev() {
         part.publish()?;
     }

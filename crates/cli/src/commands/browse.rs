@@ -7,7 +7,7 @@ use wimwright_format::file_time::FileTime;
 use wimwright_format::io::Reader;
 use wimwright_format::security_descriptor::SecurityDescriptor;
 use wimwright_image::address::{Address, Target};
-use wimwright_image::medium::Medium;
+use wimwright_image::medium::{Medium, MediumKind};
 use wimwright_image::tree::Entry;
 use wimwright_image::{Image, ImageFile, ImagePath};
 
@@ -51,6 +51,7 @@ impl Listed {
 pub fn ls(arguments: &Ls, printer: &Printer) -> Result {
     let address = Address::parse(&arguments.address)?;
     let listed = match address.open()? {
+        Target::Medium(medium) if medium.kind == MediumKind::ImageFile => of_images(&medium.open_images(medium.install_file()?)?),
         Target::Medium(medium) => of_medium(&medium, "", arguments.recursive)?,
         Target::MediumPath(medium, path) => of_medium(&medium, &path, arguments.recursive)?,
         Target::Images(images) => of_images(&images),

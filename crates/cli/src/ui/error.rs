@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use wimwright_build::job::JobError;
 use wimwright_build::library::LibraryError;
 use wimwright_build::output::OutputError;
 use wimwright_build::recipe::{LockError, RecipeError};
@@ -102,14 +103,18 @@ impl CommandError {
     }
 }
 
-/// The hint that a failed step gives, wherever in the chain it stands.
-fn step_hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    std::iter::successors(Some(error), |error| error.source()).find_map(|error| match error.downcast_ref::<StepError>() {
-        Some(StepError::Refused { hint, .. }) => Some(hint.clone()),
-        _ => match error.downcast_ref::<OutputError>() {
-            Some(OutputError::Refused { hint, .. }) => Some(hint.clone()),
+/// The hint that a failed step or a refused output gives, wherever in the chain it stands.
+fn refusal_hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| {
+        let output = error.downcast_ref::<OutputError>().or_else(|| match error.downcast_ref::<JobError>() {
+            // Transparent: the error is no source of its wrapper.
+            Some(JobError::Output(output)) => Some(output),
             _ => None,
-        },
+        });
+        match (error.downcast_ref::<StepError>(), output) {
+            (Some(StepError::Refused { hint, .. }), _) | (_, Some(OutputError::Refused { hint, .. })) => Some(hint.clone()),
+            _ => None,
+        }
     })
 }
 
@@ -117,7 +122,7 @@ macro_rules! user_errors {
     ($($error:ty),+ $(,)?) => {$(
         impl From<$error> for CommandError {
             fn from(error: $error) -> Self {
-                let hint = step_hint(&error).unwrap_or_default();
+                let hint = refusal_hint(&error).unwrap_or_default();
                 Self::from_chain(&error).hinted(hint)
             }
         }
@@ -137,7 +142,7 @@ user_errors!(
     RunError,
     StepError,
     wimwright_build::FileError,
-    wimwright_build::job::JobError,
+    JobError,
     wimwright_build::library::ImportError,
     wimwright_image::registry::RegistryPathError,
 );

@@ -1,6 +1,7 @@
 //! Builds and imports that are killed at any moment: what was whole stays whole, and the next run ends as if nothing had been.
 
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::workshop::Workshop;
@@ -23,7 +24,7 @@ output: { wim: ./earlier.wim }
 
 /// Starts the program, kills it after `delay` unless it ended before, and waits for it.
 fn kill_after(workshop: &Workshop, arguments: &[&str], delay: Duration) {
-    let mut child = workshop.command(arguments).spawn().unwrap();
+    let mut child = workshop.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(delay);
     // SIGKILL: no handler of ours can run.
     child.kill().unwrap();

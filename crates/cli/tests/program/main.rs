@@ -1,5 +1,7 @@
 //! The program as its users meet it: started as a process, judged by what it prints and writes.
 
+mod commands;
 mod done_when;
 mod interrupt;
+mod results;
 mod workshop;
