@@ -41,5 +41,6 @@ fn usage(error: &clap::Error) -> ExitCode {
 /// Whether a command line that cannot be parsed asks for JSON all the same.
 fn asks_for_json() -> bool {
     let arguments: Vec<_> = std::env::args_os().collect();
-    arguments.iter().any(|argument| argument == "--format=json") || arguments.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json")
+    arguments.iter().any(|argument| argument == "--format=json")
+        || arguments.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json")
 }

@@ -31,6 +31,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let merged = begun.elapsed();
     std::fs::write(output, hive.into_bytes())?;
     let milliseconds = |duration: std::time::Duration| duration.as_secs_f64() * 1000.0;
-    println!("read {:.1} ms, merged {:.1} ms, in all {:.1} ms", milliseconds(read), milliseconds(merged - read), milliseconds(begun.elapsed()));
+    println!(
+        "read {:.1} ms, merged {:.1} ms, in all {:.1} ms",
+        milliseconds(read),
+        milliseconds(merged - read),
+        milliseconds(begun.elapsed())
+    );
     Ok(())
 }

@@ -12,7 +12,12 @@ fn session(workshop: &Workshop, commands: &[&[&str]]) -> String {
     let mut session = String::new();
     for arguments in commands {
         let ran = workshop.run(arguments);
-        assert!(matches!(ran.code, Some(0 | 1)), "{arguments:?}: {:?}: only our own faults have another exit code: {}", ran.code, ran.stderr);
+        assert!(
+            matches!(ran.code, Some(0 | 1)),
+            "{arguments:?}: {:?}: only our own faults have another exit code: {}",
+            ran.code,
+            ran.stderr
+        );
         assert_eq!(ran.code == Some(1), ran.stderr.contains("error"), "{arguments:?}: {}", ran.stderr);
         let _ = writeln!(session, "{}", format!("$ wimwright {}", arguments.join(" ")).trim_end());
         for line in ran.stdout.lines() {
@@ -182,13 +187,21 @@ fn planning_and_building() {
         ]
     ));
     workshop.write("inputs/Tools/readme.txt", "something else");
-    assert_snapshot!("changed_inputs", session(&workshop, &[&["lock", "recipe.yaml", "--check"], &["build", "recipe.yaml"], &["build", "recipe.yaml", "--format", "json"]]));
+    assert_snapshot!(
+        "changed_inputs",
+        session(
+            &workshop,
+            &[&["lock", "recipe.yaml", "--check"], &["build", "recipe.yaml"], &["build", "recipe.yaml", "--format", "json"]]
+        )
+    );
 }
 
 #[test]
 fn recipes_with_mistakes() {
     let workshop = Workshop::new();
-    let recipe = |name: &str, images: &str| workshop.write(name, format!("recipe: 1\nmedia: ./practice.iso\n{images}output: {{ wim: ./out.wim }}\n"));
+    let recipe = |name: &str, images: &str| {
+        workshop.write(name, format!("recipe: 1\nmedia: ./practice.iso\n{images}output: {{ wim: ./out.wim }}\n"))
+    };
     workshop.write("setup.exe", b"MZ\x90\0\x03\0\0\0 this is no app");
     workshop.write("setup.msi", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 nor is this");
     workshop.write("text.msix", "neither is this");
@@ -208,7 +221,21 @@ fn recipes_with_mistakes() {
     recipe("variable.yaml", "images:\n  - select: all\n    files:\n      - { content: '${nope}', to: /x }\n");
     workshop.write("bare.yaml", "recipe: 1\nimages:\n  - select: all\n    files:\n      - { content: x, to: /x }\n");
     workshop.write("occupied/file", "the user's own");
-    let files = ["syntax", "key", "exe", "msi", "msix", "reg", "hive", "missing-input", "missing-path", "missing-app", "select", "drop-all", "variable"];
+    let files = [
+        "syntax",
+        "key",
+        "exe",
+        "msi",
+        "msix",
+        "reg",
+        "hive",
+        "missing-input",
+        "missing-path",
+        "missing-app",
+        "select",
+        "drop-all",
+        "variable",
+    ];
     let files: Vec<_> = files.iter().map(|name| format!("{name}.yaml")).collect();
     let builds: Vec<_> = files.iter().map(|file| ["build", file.as_str()]).collect();
     let more: [&[&str]; 9] = [
@@ -231,7 +258,10 @@ fn recipes_with_mistakes() {
 #[test]
 fn library_and_cache() {
     let workshop = Workshop::new();
-    workshop.write("facts.yaml", "architecture: x64\nbuild: 19045\nubr: 5011\nedition: Professional\ninstallation_type: Client\nlanguage: en-US\n");
+    workshop.write(
+        "facts.yaml",
+        "architecture: x64\nbuild: 19045\nubr: 5011\nedition: Professional\ninstallation_type: Client\nlanguage: en-US\n",
+    );
     workshop.write("newer.yaml", "architecture: arm64\nbuild: 27000\nedition: Core\nlanguage: de-DE\n");
     workshop.write("wrong.yaml", "memory: 640 KB\n");
     workshop.write("tiny.yaml", "recipe: 1\nmedia: { library: practice }\nimages:\n  - select: all\n    files:\n      - { content: x, to: /x }\noutput: { iso: ./tiny.iso }\n");

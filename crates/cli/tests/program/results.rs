@@ -23,7 +23,11 @@ fn inspect_has_the_promised_fields() {
     };
     assert_eq!(
         promised,
-        [expected(1, "Windows 11 Pro", "Professional"), expected(2, "Windows 11 Enterprise", "Enterprise"), expected(3, "Windows 11 Pro N", "ProfessionalN")]
+        [
+            expected(1, "Windows 11 Pro", "Professional"),
+            expected(2, "Windows 11 Enterprise", "Enterprise"),
+            expected(3, "Windows 11 Pro N", "ProfessionalN")
+        ]
     );
     for image in images {
         assert_eq!(image["provenance"]["verdict"], "uncaptured");
@@ -38,7 +42,12 @@ fn captured_images_are_recognized() {
     let workshop = Workshop::empty();
     for (generalized, verdict) in [(false, "captured"), (true, "captured and generalized")] {
         let inspected = inspected(&workshop, captured_medium(generalized).to_str().unwrap());
-        let found: Vec<_> = inspected["images"].as_array().unwrap().iter().map(|image| image["provenance"]["verdict"].as_str().unwrap().replace(['_', '-'], " ")).collect();
+        let found: Vec<_> = inspected["images"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|image| image["provenance"]["verdict"].as_str().unwrap().replace(['_', '-'], " "))
+            .collect();
         assert_eq!(found, [verdict; 3]);
     }
 }
@@ -80,7 +89,10 @@ fn a_build_reports_as_json_lines() {
 #[test]
 fn a_failed_build_says_so_everywhere() {
     let workshop = Workshop::new();
-    workshop.write("fails.yaml", "recipe: 1\nmedia: ./practice.iso\nimages:\n  - select: all\n    files:\n      - delete: /nope\noutput: { wim: ./out.wim }\n");
+    workshop.write(
+        "fails.yaml",
+        "recipe: 1\nmedia: ./practice.iso\nimages:\n  - select: all\n    files:\n      - delete: /nope\noutput: { wim: ./out.wim }\n",
+    );
     let ran = workshop.run(&["build", "fails.yaml", "--format", "json"]);
     assert_eq!(ran.code, Some(1));
     assert_eq!(ran.json()["succeeded"], false);
@@ -97,7 +109,10 @@ fn oracle_every_kind_of_output_opens() {
         return;
     }
     let workshop = Workshop::new();
-    workshop.write("bare.yaml", "recipe: 1\nmedia: ./practice.iso\nimages:\n  - select: all\n    files:\n      - { content: hello, to: /hello.txt }\n");
+    workshop.write(
+        "bare.yaml",
+        "recipe: 1\nmedia: ./practice.iso\nimages:\n  - select: all\n    files:\n      - { content: hello, to: /hello.txt }\n",
+    );
     for out in ["out.iso", "out.wim", "out.esd", "out.swm", "folder"] {
         workshop.run(&["build", "bare.yaml", "--out", out]).succeeded();
         let hello = workshop.run(&["cat", &format!("{out}:3/hello.txt")]).succeeded();
@@ -138,7 +153,9 @@ fn oracle_a_split_output_with_fewer_parts_than_before_is_whole() {
 #[test]
 fn a_reader_that_has_enough_is_no_error() {
     let workshop = Workshop::new();
-    for arguments in [&["ls", "--recursive", "--long", "practice.iso:1"][..], &["cat", "practice.iso:/sources/install.wim"], &["schema", "recipe"]] {
+    for arguments in
+        [&["ls", "--recursive", "--long", "practice.iso:1"][..], &["cat", "practice.iso:/sources/install.wim"], &["schema", "recipe"]]
+    {
         let mut child = workshop.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut first = Vec::new();
         BufReader::with_capacity(16, child.stdout.take().unwrap()).read_until(b'\n', &mut first).unwrap();
