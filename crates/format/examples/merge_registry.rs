@@ -17,14 +17,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (hive, script) = (std::fs::read(hive)?, std::fs::read(script)?);
     let read = begun.elapsed();
     let mut hive = Hive::from_bytes(hive)?;
+    // A script names its key once for all values below it.
+    let mut key = hive.root();
     for change in reg_file::parse(&script)? {
-        let key = change.path().strip_prefix(prefix.as_str()).ok_or("a key outside the prefix")?.trim_start_matches('\\').to_owned();
         match change {
-            Change::CreateKey { .. } => drop(hive.create_path(&key, 0)?),
-            Change::SetValue { name, kind, data, .. } => {
-                let key = hive.create_path(&key, 0)?;
-                hive.set_value(key, &name, kind, &data, 0)?;
+            Change::CreateKey { path } => {
+                let below = path.strip_prefix(prefix.as_str()).ok_or("a key outside the prefix")?;
+                key = hive.create_path(below.trim_start_matches('\\'), 0)?;
             }
+            Change::SetValue { name, kind, data, .. } => hive.set_value(key, &name, kind, &data, 0)?,
             Change::DeleteKey { .. } | Change::DeleteValue { .. } => return Err("only additions are timed".into()),
         }
     }
