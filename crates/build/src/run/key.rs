@@ -71,6 +71,14 @@ impl InputId {
         Self(StepKey(hash.finalize().into()))
     }
 
+    /// The identity of the image after its last step: `time` becomes that of its last modification.
+    pub(crate) fn finished(self, time: u64) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(self.bytes());
+        hash.update(time.to_le_bytes());
+        Self(StepKey(hash.finalize().into()))
+    }
+
     /// The 32 bytes.
     pub(crate) fn bytes(&self) -> &[u8; 32] {
         self.0.bytes()

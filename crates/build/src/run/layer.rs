@@ -208,19 +208,17 @@ impl<'a> OpenLayers<'a> {
         &self.blobs
     }
 
-    /// Stores the result of a step. `image` gets its statistics and modification time; its new blobs are in the layer
+    /// Stores the result of a step. `image` gets its statistics; its new blobs are in the layer
     /// from now on.
     pub fn add(
         &mut self,
         key: StepKey,
         image: &mut Image,
         report: StepReport,
-        time: u64,
         events: &dyn Events,
     ) -> Result<LayerRecord, LayerError> {
         let metadata = image.tree.to_metadata();
         image.info.set_statistics(&metadata.statistics(&|id| image.blobs.size(id).unwrap_or_default()));
-        image.info.set_time("LASTMODIFICATIONTIME", time);
         let blobs: Vec<BlobId> = image.tree.blobs();
         let in_base = |id: &BlobId| self.base.parts().iter().any(|part| part.blob(id).is_some());
         let bases = self

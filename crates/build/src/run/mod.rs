@@ -191,7 +191,7 @@ impl Plan {
             let Some(record) = library.layer(StepKey::new(&**step, input, &context))? else { return Ok(None) };
             input = record.output;
         }
-        Ok(Some(input))
+        Ok(Some(if image.steps.is_empty() { input } else { input.finished(context.time) }))
     }
 
     /// The identities of all images that go into the outputs, if the cache knows every one.
@@ -257,7 +257,7 @@ impl Plan {
                     let image = state.open(layers)?;
                     let (mut image, report) = step.apply(image, &context).map_err(|source| RunError::Step { index, step: kind, source })?;
                     image.commit(context.time).map_err(failed)?;
-                    let record = layers.add(key, &mut image, report, context.time, events)?;
+                    let record = layers.add(key, &mut image, report, events)?;
                     state = State::Opened(Box::new(image));
                     record
                 }
@@ -275,7 +275,12 @@ impl Plan {
             });
             progress.step = None;
         }
-        let after = state.open(layers)?;
+        let mut after = state.open(layers)?;
+        if !plan.steps.is_empty() {
+            // Not in the layers: they serve recipes of every time.
+            after.info.set_time("LASTMODIFICATIONTIME", context.time);
+            input = input.finished(context.time);
+        }
         Ok(ServicedImage { index, before, after, result: input, steps: std::mem::take(&mut progress.steps) })
     }
 }
