@@ -210,13 +210,7 @@ impl<'a> OpenLayers<'a> {
 
     /// Stores the result of a step. `image` gets its statistics; its new blobs are in the layer
     /// from now on.
-    pub fn add(
-        &mut self,
-        key: StepKey,
-        image: &mut Image,
-        report: StepReport,
-        events: &dyn Events,
-    ) -> Result<LayerRecord, LayerError> {
+    pub fn add(&mut self, key: StepKey, image: &mut Image, report: StepReport, events: &dyn Events) -> Result<LayerRecord, LayerError> {
         let metadata = image.tree.to_metadata();
         image.info.set_statistics(&metadata.statistics(&|id| image.blobs.size(id).unwrap_or_default()));
         let blobs: Vec<BlobId> = image.tree.blobs();

@@ -87,7 +87,9 @@ fn a_step_that_changes_nothing_lets_the_later_ones_be() {
 fn the_last_modification_is_that_of_the_recipe() {
     let workshop = workshop();
     let (shared, fresh) = (workshop.library("shared"), workshop.library("fresh"));
-    let recipe = |epoch: &str| format!("recipe: 1\nepoch: {epoch}\nimages:\n  - select: all\n    metadata: {{ flags: Renamed }}\noutput: {{ wim: ./out.wim }}\n");
+    let recipe = |epoch: &str| {
+        format!("recipe: 1\nepoch: {epoch}\nimages:\n  - select: all\n    metadata: {{ flags: Renamed }}\noutput: {{ wim: ./out.wim }}\n")
+    };
     workshop.build(&recipe("2024-11-01T00:00:00Z"), &shared);
     workshop.build(&recipe("2025-11-01T00:00:00Z"), &shared);
     let out_of_the_cache = workshop.read("out.wim");
@@ -109,7 +111,12 @@ fn a_build_that_goes_on_anywhere_ends_alike() {
     for (record, _) in layers.iter().rev() {
         fs::remove_file(workshop.path(record)).unwrap();
         fs::remove_file(workshop.path("out.wim")).unwrap();
-        let records: Vec<_> = workshop.files("library/cache").into_keys().filter(|name| name.ends_with(".json")).map(|name| (workshop.read(&name), name)).collect();
+        let records: Vec<_> = workshop
+            .files("library/cache")
+            .into_keys()
+            .filter(|name| name.ends_with(".json"))
+            .map(|name| (workshop.read(&name), name))
+            .collect();
         workshop.build(RECIPE, &library);
         assert!(workshop.read("out.wim") == whole, "without {record}");
         for name in workshop.files("library/cache").into_keys().filter(|name| name.ends_with(".json")) {
@@ -160,11 +167,17 @@ fn damage_in_the_cache_never_gets_into_an_output() {
 fn layers_hold_what_is_new_and_are_useless_without_their_base() {
     let workshop = workshop();
     let library = workshop.library("library");
-    let text = "recipe: 1\nimages:\n  - select: all\n    files:\n      - { add: ./payload.bin, to: /payload.bin }\noutput: { wim: ./out.wim }\n";
+    let text =
+        "recipe: 1\nimages:\n  - select: all\n    files:\n      - { add: ./payload.bin, to: /payload.bin }\noutput: { wim: ./out.wim }\n";
     workshop.build(text, &library);
     let whole = workshop.read("out.wim");
     // 600 kB that cannot be compressed are in one of the three layers.
-    let mut sizes: Vec<_> = workshop.files("library/cache").into_iter().filter(|(name, _)| name.ends_with(".wim")).map(|(name, stamp)| (stamp.0, name)).collect();
+    let mut sizes: Vec<_> = workshop
+        .files("library/cache")
+        .into_iter()
+        .filter(|(name, _)| name.ends_with(".wim"))
+        .map(|(name, stamp)| (stamp.0, name))
+        .collect();
     sizes.sort();
     assert_eq!(sizes.len(), 3);
     assert!(sizes[2].0 > 600_000 && sizes[1].0 < 300_000, "{sizes:?}");

@@ -18,7 +18,8 @@ const OUTPUT: &str = "output: { wim: ./out.wim }\n";
 fn keys(workshop: &Workshop, recipe: &str) -> Vec<String> {
     let library = workshop.library("keys");
     library.clear_cache().unwrap();
-    let images = workshop.plan(recipe).run(&library, &wimwright_build::events::Silent).unwrap_or_else(|failure| panic!("{}", failure.error));
+    let images =
+        workshop.plan(recipe).run(&library, &wimwright_build::events::Silent).unwrap_or_else(|failure| panic!("{}", failure.error));
     images[0].steps.iter().map(|step| step.key.to_string()).collect()
 }
 
@@ -86,7 +87,8 @@ fn keys_and_layers_do_not_depend_on_threads() {
     for (library, threads) in [("one", 1), ("four", 4)] {
         let threads = std::num::NonZeroUsize::new(threads);
         let opened = workshop.library(library);
-        let built = workshop.try_build(&text, crate::workshop::practice_medium(), &opened, threads, &wimwright_build::events::Silent).unwrap();
+        let built =
+            workshop.try_build(&text, crate::workshop::practice_medium(), &opened, threads, &wimwright_build::events::Silent).unwrap();
         assert!(built.error.is_none() && !built.up_to_date);
     }
     assert_eq!(workshop.layers("one"), workshop.layers("four"));

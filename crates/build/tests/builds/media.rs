@@ -55,7 +55,8 @@ fn the_newest_of_a_family_supersedes_the_others() {
     library.import(practice_medium(), None, true, &Silent).unwrap();
     library.import(&workshop.path("newer.wim"), None, true, &Silent).unwrap();
     let listed = library.list().unwrap();
-    let shown: Vec<_> = listed.iter().map(|listed| (listed.image.edition.as_str(), listed.medium.as_str(), listed.superseded_by.is_some())).collect();
+    let shown: Vec<_> =
+        listed.iter().map(|listed| (listed.image.edition.as_str(), listed.medium.as_str(), listed.superseded_by.is_some())).collect();
     assert_eq!(shown[2..4], [("Professional", "newer", false), ("Professional", "practice", true)]);
     assert_eq!(shown.len(), 6);
     assert_eq!(shown.iter().filter(|(.., superseded)| *superseded).count(), 3);
@@ -65,7 +66,9 @@ fn the_newest_of_a_family_supersedes_the_others() {
 fn foreign_folders_are_not_overwritten() {
     let workshop = Workshop::new();
     let library = workshop.library("library");
-    let recipe = |content: &str| format!("recipe: 1\nimages:\n  - select: all\n    files: [{{ content: {content}, to: /x }}]\noutput: {{ folder: ./out }}\n");
+    let recipe = |content: &str| {
+        format!("recipe: 1\nimages:\n  - select: all\n    files: [{{ content: {content}, to: /x }}]\noutput: {{ folder: ./out }}\n")
+    };
     let is_refused = |content: &str| {
         let built = workshop.try_build(&recipe(content), practice_medium(), &library, None, &Silent).unwrap();
         matches!(built.error, Some(JobError::Output(OutputError::Refused { .. })))

@@ -94,12 +94,20 @@ impl Workshop {
     }
 
     /// Runs a recipe on a medium.
-    pub fn try_build(&self, text: &str, medium: &Path, library: &Library, threads: Option<NonZeroUsize>, events: &dyn Events) -> Result<Built, JobError> {
+    pub fn try_build(
+        &self,
+        text: &str,
+        medium: &Path,
+        library: &Library,
+        threads: Option<NonZeroUsize>,
+        events: &dyn Events,
+    ) -> Result<Built, JobError> {
         let recipe = self.recipe(text);
         let outputs = recipe.outputs.clone();
         let medium = Medium::open(medium).unwrap();
         let started = "2026-11-01T08:30:00Z".to_owned();
-        Job { recipe: &recipe, recipe_name: "test".to_owned(), medium, outputs, threads, library, events, started, tool_version: "test" }.build()
+        Job { recipe: &recipe, recipe_name: "test".to_owned(), medium, outputs, threads, library, events, started, tool_version: "test" }
+            .build()
     }
 
     /// Runs a recipe on the practice medium. Tells whether there was nothing to do, and which steps were in the cache.
