@@ -7,11 +7,11 @@ use wimwright_codec::delta::{self, store};
 /// Targets above this only cost time.
 const LIMIT: u64 = 1 << 20;
 
-fuzz_target!(|input: (Vec<u8>, Vec<u8>)| {
+fuzz_target!(|input: (&[u8], &[u8])| {
     let (base, bytes) = input;
-    let header = delta::header(&bytes);
-    if let Ok(target) = delta::apply(&base, &bytes, LIMIT) {
+    let header = delta::header(bytes);
+    if let Ok(target) = delta::apply(base, bytes, LIMIT) {
         assert_eq!(target.len() as u64, header.expect("an applied delta has a header").target_size);
     }
-    let _file = store::unwrap(&base, &bytes, LIMIT);
+    let _file = store::unwrap(base, bytes, LIMIT);
 });

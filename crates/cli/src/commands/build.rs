@@ -55,7 +55,10 @@ pub fn finish(built: Built, report_base: Option<&Path>, printer: &Printer) -> Re
     if let Some(base) = report_base {
         for (suffix, contents) in [(".html", report::html(&report)), (".json", report.to_json())] {
             let path = with_suffix(base, suffix);
-            wimwright_build::write_file(&path, contents.as_bytes())?;
+            // A build that had nothing to do leaves the report of the one that did.
+            if !up_to_date || !path.exists() {
+                wimwright_build::write_file(&path, contents.as_bytes())?;
+            }
             written.push(path);
         }
     }
