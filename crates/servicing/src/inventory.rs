@@ -7,6 +7,7 @@ use wimwright_format::wim::ImageInfo;
 use wimwright_image::registry::{self, HiveFile};
 use wimwright_image::{Image, ImageError};
 
+use crate::cbs::state::State;
 use crate::provenance::Provenance;
 
 const CURRENT_VERSION: &str = r"Microsoft\Windows NT\CurrentVersion";
@@ -127,23 +128,6 @@ pub fn architecture_name(info: &ImageInfo) -> Option<&'static str> {
         12 => "arm64",
         _ => return None,
     })
-}
-
-/// The state words of `dism /Get-Packages` for a `CurrentState` (values: facts of `docs/formats/cbs.md`, CbsState).
-fn package_state(state: u32) -> &'static str {
-    match state {
-        0x00 => "Not Present",
-        0x05 => "Uninstall Pending",
-        0x10 | 0x20 => "Resolved",
-        0x30 => "Staging",
-        0x40 => "Staged",
-        0x50 => "Superseded",
-        0x60 => "Install Pending",
-        0x65 => "Partially Installed",
-        0x70 => "Installed",
-        0x80 => "Permanent",
-        _ => "Unknown",
-    }
 }
 
 /// What Windows would have to finish at its next start. An image with any of it must not be serviced: what is done now would be
@@ -309,7 +293,7 @@ impl Found {
         for identity in registry::subkey_names(hive, &packages)? {
             let key = format!("{packages}\\{identity}");
             let state = registry::number(hive, &key, "CurrentState")?;
-            self.packages.push(Package { state: state.map_or("Unknown", package_state).to_owned(), identity });
+            self.packages.push(Package { state: state.map_or("Unknown", |state| State(state).package_word()).to_owned(), identity });
             let Some(updates) = hive.open(&format!("{key}\\Updates"))? else { continue };
             for value in hive.values(updates)? {
                 // Updates whose name is a GUID or a hash are internal, features have names.
@@ -317,14 +301,8 @@ impl Found {
                 if name.is_empty() || name.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'-' | b'{' | b'}')) {
                     continue;
                 }
-                let state = match Data::decode(value.kind(), &value.data()?) {
-                    Data::Dword(0x70 | 0x80) => "Enabled",
-                    Data::Dword(0x60) => "Enable Pending",
-                    Data::Dword(0x05) => "Disable Pending",
-                    Data::Dword(0) => "Disabled with Payload Removed",
-                    Data::Dword(_) => "Disabled",
-                    _ => continue,
-                };
+                let Data::Dword(state) = Data::decode(value.kind(), &value.data()?) else { continue };
+                let state = State(state).feature_words();
                 self.features.push(Feature { name, state: state.to_owned() });
             }
         }
@@ -346,7 +324,7 @@ impl Found {
                 // A newer package supersedes the older one of the same capability.
                 state = state.max(package);
             }
-            self.capabilities.push(Feature { name, state: state.map_or("Not Present", package_state).to_owned() });
+            self.capabilities.push(Feature { name, state: State(state.unwrap_or_default()).package_word().to_owned() });
         }
         self.capabilities.sort();
         Ok(())

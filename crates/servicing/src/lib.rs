@@ -1,6 +1,7 @@
 //! What changes to a Windows image mean. Steps are functions from image to image.
 
 pub mod apps;
+pub mod cbs;
 pub mod eligibility;
 pub mod files;
 mod inheritance;

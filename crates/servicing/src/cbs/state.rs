@@ -1,0 +1,90 @@
+//! How far a package or an update has come.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The state of a package (`CurrentState`) or of an update (a value of its package's `Updates` key): REG_DWORD.
+///
+/// Numbers: `CbsState` in WitherOrNot/cbsexploder `CbsApi.h` and seven-mile/UFCase `CbsApi.idl`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct State(pub u32);
+
+impl State {
+    /// Not there, or there without payload.
+    pub const ABSENT: Self = Self(0x00);
+    /// Windows will remove it at its next start.
+    pub const UNINSTALL_PENDING: Self = Self(0x05);
+    /// Its needs are known.
+    pub const RESOLVED: Self = Self(0x20);
+    /// In the store, without effect.
+    pub const STAGED: Self = Self(0x40);
+    /// Installed, and a newer version of it as well.
+    pub const SUPERSEDED: Self = Self(0x50);
+    /// Windows will finish it at its next start.
+    pub const INSTALL_PENDING: Self = Self(0x60);
+    /// Some of it is installed.
+    pub const PARTIALLY_INSTALLED: Self = Self(0x65);
+    /// Installed.
+    pub const INSTALLED: Self = Self(0x70);
+    /// Installed, and not to be removed.
+    pub const PERMANENT: Self = Self(0x80);
+
+    /// True when it has effect: installed or permanent.
+    #[must_use]
+    pub fn is_installed(self) -> bool {
+        matches!(self, Self::INSTALLED | Self::PERMANENT)
+    }
+
+    /// True when its files are in the store: staged, superseded, installed or permanent.
+    #[must_use]
+    pub fn is_staged(self) -> bool {
+        (Self::STAGED.0..=Self::PERMANENT.0).contains(&self.0)
+    }
+
+    /// True when Windows has to finish something at its next start: such an image cannot be serviced.
+    #[must_use]
+    pub fn is_pending(self) -> bool {
+        !matches!(
+            self,
+            Self::ABSENT | Self::RESOLVED | Self::STAGED | Self::SUPERSEDED | Self::PARTIALLY_INSTALLED | Self::INSTALLED | Self::PERMANENT
+        ) && self.0 < 0x1000
+    }
+
+    /// The word of `dism /Get-Packages`.
+    #[must_use]
+    pub fn package_word(self) -> &'static str {
+        match self.0 {
+            0x00 => "Not Present",
+            0x05 => "Uninstall Pending",
+            0x10 | 0x20 => "Resolved",
+            0x30 => "Staging",
+            0x40 => "Staged",
+            0x50 => "Superseded",
+            0x60 => "Install Pending",
+            0x65 => "Partially Installed",
+            0x70 => "Installed",
+            0x80 => "Permanent",
+            _ => "Unknown",
+        }
+    }
+
+    /// The words of `dism /Get-Features`.
+    #[must_use]
+    pub fn feature_words(self) -> &'static str {
+        match self.0 {
+            0x70 | 0x80 => "Enabled",
+            0x60 => "Enable Pending",
+            0x05 => "Disable Pending",
+            0x00 => "Disabled with Payload Removed",
+            _ => "Disabled",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.package_word())
+    }
+}
