@@ -8,4 +8,5 @@
 //!
 //! Sources: facts of `docs/formats/cbs.md`, each with its origin and how sure it is.
 
+pub mod effects;
 pub mod state;
