@@ -138,7 +138,9 @@ pub enum InstallError {
         source: Box<wimwright_codec::delta::Error>,
     },
     /// No version that the image has is the base of a differential.
-    #[error("no base for the differential of {file} of {component}: the image has versions [{tried}]; an earlier cumulative update (a checkpoint) is missing")]
+    #[error(
+        "no base for the differential of {file} of {component}: the image has versions [{tried}]; an earlier cumulative update (a checkpoint) is missing"
+    )]
     NoBase {
         /// Keyform of the component.
         component: String,
@@ -243,10 +245,8 @@ pub fn install(
     let effects = Known::read(store, &resolution)?;
     let mut done = BTreeMap::<String, Done>::new();
     project::note_deferred(&resolution, &effects, &mut done);
-    let deferred: Vec<(String, Deferred)> = done
-        .iter()
-        .flat_map(|(keyform, done)| done.deferred.iter().map(|deferred| (keyform.clone(), deferred.clone())))
-        .collect();
+    let deferred: Vec<(String, Deferred)> =
+        done.iter().flat_map(|(keyform, done)| done.deferred.iter().map(|deferred| (keyform.clone(), deferred.clone()))).collect();
     if options.deferred == DeferredPolicy::Fail
         && let Some((component, first)) = deferred.first()
     {
@@ -303,13 +303,16 @@ fn image_path(component: &str, path: &str) -> Result<ImagePath, InstallError> {
     ImagePath::parse(path).map_err(|source| InstallError::Path { component: component.to_owned(), source })
 }
 
-fn report(sources: &[PackageSource], changes: &[PackageChange], resolution: &Resolution, done: &BTreeMap<String, Done>) -> Vec<PackageReport> {
+fn report(
+    sources: &[PackageSource],
+    changes: &[PackageChange],
+    resolution: &Resolution,
+    done: &BTreeMap<String, Done>,
+) -> Vec<PackageReport> {
     let one = |change: &PackageChange| {
         let source = change.source.and_then(|number| sources.get(number));
-        let mut components: Vec<&String> = deployments_of(change)
-            .filter_map(|key| resolution.deployments.get(&key))
-            .flat_map(|deployment| &deployment.closure)
-            .collect();
+        let mut components: Vec<&String> =
+            deployments_of(change).filter_map(|key| resolution.deployments.get(&key)).flat_map(|deployment| &deployment.closure).collect();
         components.sort();
         components.dedup();
         let of_package = || components.iter().filter_map(|keyform| Some((*keyform, done.get(*keyform)?)));

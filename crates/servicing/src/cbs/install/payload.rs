@@ -43,7 +43,11 @@ impl Staged {
 }
 
 /// Makes the files of all components that are to be staged, by keyform.
-pub(super) fn make(store: &Store, sources: &[PackageSource], resolution: &Resolution) -> Result<BTreeMap<String, Vec<Staged>>, InstallError> {
+pub(super) fn make(
+    store: &Store,
+    sources: &[PackageSource],
+    resolution: &Resolution,
+) -> Result<BTreeMap<String, Vec<Staged>>, InstallError> {
     let mut made = BTreeMap::new();
     for (number, source) in sources.iter().enumerate() {
         let staged: Vec<(&String, &Touched)> =
@@ -154,7 +158,8 @@ fn from_base(store: &Store, identity: &Identity, keyform: &str, file: &File, for
     let winner = store.winner(identity)?;
     let mut versions: Vec<Version> = winner.iter().flat_map(|winner| winner.installed.iter().copied()).collect();
     versions.sort_by_key(|version| (winner.as_ref().map(|winner| winner.version) != Some(*version), std::cmp::Reverse(*version)));
-    let hash = file.hash.as_ref().ok_or_else(|| InstallError::NoHash { component: keyform.to_owned(), file: file.payload_name().to_owned() })?;
+    let hash =
+        file.hash.as_ref().ok_or_else(|| InstallError::NoHash { component: keyform.to_owned(), file: file.payload_name().to_owned() })?;
     for version in &versions {
         let older = Identity { version: *version, ..identity.clone() }.keyform();
         let Some(bytes) = store.read_file(&store::payload_path(&older, file.payload_name()))? else { continue };

@@ -103,7 +103,8 @@ impl Resolver<'_> {
     fn add_package(&self, change: &PackageChange, resolution: &mut Resolution) -> Result<(), InstallError> {
         for update_change in &change.updates {
             let update = change.manifest.updates.get(update_change.update);
-            let update = update.ok_or_else(|| InstallError::NoUpdate { package: change.package.to_string(), update: update_change.update })?;
+            let update =
+                update.ok_or_else(|| InstallError::NoUpdate { package: change.package.to_string(), update: update_change.update })?;
             let reference = Reference::new(&change.package, &update.name);
             for payload in &update.payload {
                 let (Payload::Component(identity) | Payload::Driver { identity, .. }) = payload else { continue };
@@ -205,7 +206,11 @@ impl Resolver<'_> {
     /// A component: in the delivery of the package, in the store, or in any other delivery.
     fn find(&self, change: &PackageChange, keyform: &str) -> Result<Option<Touched>, InstallError> {
         let others = 0..self.sources.len();
-        let source = change.source.into_iter().chain(others).find(|number| self.sources.get(*number).is_some_and(|source| source.has_component(keyform)));
+        let source = change
+            .source
+            .into_iter()
+            .chain(others)
+            .find(|number| self.sources.get(*number).is_some_and(|source| source.has_component(keyform)));
         let stored = if self.store.has_component(keyform) { self.store.component(keyform)? } else { None };
         let delivered = match source.and_then(|number| self.sources.get(number)) {
             Some(source) => Some(source.component(keyform)?),
@@ -278,7 +283,8 @@ impl Resolver<'_> {
                 resolution.families.insert(place.clone(), FamilyChange { identity: identity.clone(), before, after });
             }
             let Some(family) = resolution.families.get_mut(&place) else { continue };
-            let mut versions: BTreeSet<Version> = family.after.take().map(|winner| winner.installed.into_iter().collect()).unwrap_or_default();
+            let mut versions: BTreeSet<Version> =
+                family.after.take().map(|winner| winner.installed.into_iter().collect()).unwrap_or_default();
             if installed {
                 versions.insert(identity.version);
             } else {
