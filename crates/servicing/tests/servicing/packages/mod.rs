@@ -130,7 +130,8 @@ fn difference(before: &Image, after: &Image) -> String {
         let inode = entry.inode();
         let security = entry.security().map_or("none".into(), |bytes| SecurityDescriptor::decode(bytes).unwrap().to_sddl().unwrap());
         let size = inode.contents.map_or(0, |blob| after.blobs.size(&blob).unwrap());
-        let others: Vec<&String> = entry.file_id().and_then(|file| names.get(&file)).into_iter().flatten().filter(|name| *name != path).collect();
+        let others: Vec<&String> =
+            entry.file_id().and_then(|file| names.get(&file)).into_iter().flatten().filter(|name| *name != path).collect();
         if others.first().is_some_and(|first| *first < path) {
             text += &format!("+ {path} = {}\n", others[0]);
         } else {

@@ -8,7 +8,8 @@ const OPENSSH_20348: &str = "OpenSSH-Server-Package~31bf3856ad364e35~amd64~~.cab
 
 fn parents(source: &PackageSource) -> Vec<PackageId> {
     let own: Vec<&PackageId> = source.packages().map(|(id, _)| id).collect();
-    let mut ids: Vec<PackageId> = source.packages().flat_map(|(_, package)| parents_of(&package.manifest)).filter(|id| !own.contains(&id)).collect();
+    let mut ids: Vec<PackageId> =
+        source.packages().flat_map(|(_, package)| parents_of(&package.manifest)).filter(|id| !own.contains(&id)).collect();
     ids.sort();
     ids.dedup();
     ids
