@@ -38,7 +38,10 @@ const WITHOUT_TOOL: &[(&str, &str)] = &[
     ("appxRegistration", "an app of the system is registered by its installer; it does not appear until then"),
     ("cleanupCache", "a cache that the installer clears is not cleared"),
     ("ConfigureIEOptionalComponentsAI", "Internet Explorer's own installer does not run"),
-    ("configuration", "settings go to the store of settings in System32\\smi, which has no public format; answer files cannot set them"),
+    (
+        "configuration",
+        "settings go to a store without public format (System32\\smi): answer files cannot set them, and defaults are not in the registry",
+    ),
     ("configureNetFx", ".NET's own installer does not run"),
     ("EdgeAI", "the browser's own installer does not run"),
     ("FeatureSettingsOverride", "an override of a feature's state is not set"),

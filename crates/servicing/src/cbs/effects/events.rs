@@ -77,8 +77,7 @@ impl Context<'_> {
 
     /// The event log is one for programs of all architectures: its keys are not redirected.
     fn event_key(&self, key: &str, owner: bool, values: Vec<ValueEffect>) -> Result<RegistryEffect, EffectError> {
-        let path = wimwright_image::registry::RegistryPath::parse(key)
-            .map_err(|source| EffectError::RegistryPath { component: self.keyform(), source })?;
+        let path = self.native_registry_path(key)?;
         Ok(RegistryEffect { path, security: None, owner, values })
     }
 
