@@ -92,7 +92,7 @@ impl Context<'_> {
         match element.path.as_str() {
             "mof" => {
                 for name in attributes(element, "mof", |attribute| attribute("name")) {
-                    let path = self.macros.path(&name).map_err(|error| self.manifest_error(error))?;
+                    let path = self.path(&name)?;
                     let command = quoted_path(&path).map(|path| format!("mofcomp.exe {path}"));
                     push(
                         path,
@@ -116,7 +116,7 @@ impl Context<'_> {
                     if matches!(install.to_ascii_lowercase().as_str(), "false" | "no") {
                         continue;
                     }
-                    let path = self.macros.path(&program).map_err(|error| self.manifest_error(error))?;
+                    let path = self.path(&program)?;
                     let plain =
                         arguments.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '/' | '-' | ':' | '.' | ',' | '=' | '_'));
                     let command = quoted_path(&path).filter(|_| plain).map(|path| format!("{path} {arguments}").trim_end().to_owned());

@@ -29,6 +29,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -237,9 +238,19 @@ struct Context<'a> {
     sddl: HashMap<String, &'a str>,
     /// Descriptors already made, by name in lower case and kind of object.
     descriptors: HashMap<(String, security::ObjectKind), Option<Arc<[u8]>>>,
+    /// Bytes of texts and paths with expanded macros so far.
+    expanded: Cell<usize>,
 }
 
-impl Context<'_> {
+/// Most bytes of texts and paths with expanded macros. The largest component of the test data has 0.5 MiB; without a limit a small
+/// manifest whose values repeat a long text of its string table would need any amount of memory.
+const MAXIMUM_EXPANDED: usize = 64 << 20;
+
+impl<'a> Context<'a> {
+    fn new(component: &'a Component, macros: &'a Macros<'a>) -> Self {
+        Self { component, macros, sddl: component.sddl_by_name(), descriptors: HashMap::new(), expanded: Cell::new(0) }
+    }
+
     fn keyform(&self) -> String {
         self.macros.component.to_owned()
     }
@@ -252,9 +263,30 @@ impl Context<'_> {
         EffectError::UnknownValue { component: self.keyform(), setting: setting.into(), value: value.chars().take(80).collect() }
     }
 
+    /// Counts a text with expanded macros.
+    fn counted(&self, expanded: String) -> Result<String, manifest::Error> {
+        let total = self.expanded.get().saturating_add(expanded.len());
+        self.expanded.set(total);
+        if total > MAXIMUM_EXPANDED {
+            let text = expanded.chars().take(80).collect();
+            return Err(manifest::Error::Expansion { component: self.keyform(), text, limit: MAXIMUM_EXPANDED });
+        }
+        Ok(expanded)
+    }
+
+    /// A text as Windows sees it, with the error of the manifest.
+    fn expand(&self, text: &str) -> Result<String, manifest::Error> {
+        self.macros.text(text).and_then(|text| self.counted(text))
+    }
+
     /// A text as Windows sees it.
     fn text(&self, text: &str) -> Result<String, EffectError> {
-        self.macros.text(text).map_err(|error| self.manifest_error(error))
+        self.expand(text).map_err(|error| self.manifest_error(error))
+    }
+
+    /// A path in the image.
+    fn path(&self, path: &str) -> Result<String, EffectError> {
+        self.macros.path(path).and_then(|path| self.counted(path)).map_err(|error| self.manifest_error(error))
     }
 
     /// A key of `HKEY_…`, as a 32-bit component on a 64-bit image means it.
@@ -310,7 +342,7 @@ pub fn effects(component: &Component, image_architecture: &str) -> Result<Effect
     let directories = Directories::of(architecture, image_architecture)
         .map_err(|source| EffectError::Manifest { component: component.identity.keyform(), source })?;
     component.with_macros(directories, &|_| None, |macros| {
-        let mut context = Context { component, macros, sddl: component.sddl_by_name(), descriptors: HashMap::new() };
+        let mut context = Context::new(component, macros);
         let mut effects = Effects::default();
         context.add_directories(&mut effects)?;
         context.add_files(&mut effects)?;

@@ -345,7 +345,24 @@ fn what_has_no_known_meaning_is_an_error_that_names_the_component() {
     assert_eq!(of(&file("", "<securityDescriptor name='Generic'/><securityDescriptor name='generic'/>")).files.len(), 1);
 }
 
-/// Flips and cuts at many places: effects or an error, never a panic.
+/// A small manifest that means very much: refused, before the memory is used.
+#[test]
+fn expansion_is_bounded() {
+    let text = "x".repeat(60_000);
+    let strings = format!(
+        "<localization><resources culture='en-US'><stringTable><string id='a' value='{text}'/></stringTable></resources></localization>"
+    );
+    let list = r#""$(string.a)","#.repeat(1200);
+    let list = format!("<registryValue name='v' valueType='REG_MULTI_SZ' value='{}'/>", list.trim_end_matches(','));
+    let value = "<registryValue name='v' valueType='REG_SZ' value='$(string.a)'/>".repeat(1200);
+    for values in [list, value] {
+        let body =
+            format!(r"{strings}<registryKeys><registryKey keyName='HKEY_LOCAL_MACHINE\SOFTWARE\x'>{values}</registryKey></registryKeys>");
+        assert!(matches!(try_effects("amd64", &body), Err(EffectError::Manifest { .. })));
+    }
+}
+
+/// Bits flipped at many places: effects or an error, never a panic.
 #[test]
 fn damaged_manifests_give_effects_or_an_error() {
     let body = r#"<file name='a' destinationPath='$(runtime.system32)'/><firewallRule internalName='r' action='allow' active='true' dir='in' lport='1-2'/>

@@ -39,6 +39,7 @@ fn each_other_element_has_its_fate() {
       <memberships><categoryMembership><id name='c' typeName='Shortcut'/><categoryInstance><shortCut/></categoryInstance></categoryMembership></memberships>";
     let effects = of(body);
     let expected = [
+        ("memberships/Shortcut", "c", None),
         ("mof", r"\Windows\System32\wbem\a.mof", Some(r#"mofcomp.exe "%SystemDrive%\Windows\System32\wbem\a.mof""#)),
         ("HTTPAI", "http://+:80/x", Some(r#"netsh.exe http add urlacl url="http://+:80/x" sddl="D:(A;;GX;;;NS)""#)),
         ("genericCommands", r"\Windows\System32\a.exe", Some(r#""%SystemDrive%\Windows\System32\a.exe" /i x"#)),
