@@ -38,7 +38,10 @@ const WITHOUT_TOOL: &[(&str, &str)] = &[
     ("appxRegistration", "an app of the system is registered by its installer; it does not appear until then"),
     ("cleanupCache", "a cache that the installer clears is not cleared"),
     ("ConfigureIEOptionalComponentsAI", "Internet Explorer's own installer does not run"),
-    ("configuration", "settings go to the store of settings in System32\\smi, which has no public format; answer files cannot set them"),
+    (
+        "configuration",
+        "settings go to a store without public format (System32\\smi): answer files cannot set them, and defaults are not in the registry",
+    ),
     ("configureNetFx", ".NET's own installer does not run"),
     ("EdgeAI", "the browser's own installer does not run"),
     ("FeatureSettingsOverride", "an override of a feature's state is not set"),
@@ -89,7 +92,7 @@ impl Context<'_> {
         match element.path.as_str() {
             "mof" => {
                 for name in attributes(element, "mof", |attribute| attribute("name")) {
-                    let path = self.macros.path(&name).map_err(|error| self.manifest_error(error))?;
+                    let path = self.path(&name)?;
                     let command = quoted_path(&path).map(|path| format!("mofcomp.exe {path}"));
                     push(
                         path,
@@ -113,7 +116,7 @@ impl Context<'_> {
                     if matches!(install.to_ascii_lowercase().as_str(), "false" | "no") {
                         continue;
                     }
-                    let path = self.macros.path(&program).map_err(|error| self.manifest_error(error))?;
+                    let path = self.path(&program)?;
                     let plain =
                         arguments.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '/' | '-' | ':' | '.' | ',' | '=' | '_'));
                     let command = quoted_path(&path).filter(|_| plain).map(|path| format!("{path} {arguments}").trim_end().to_owned());

@@ -3,7 +3,7 @@
 //! Three places: `WINEVT\Publishers\{guid}` and `WINEVT\Channels\<name>`, as `wevtutil im` writes them (Microsoft's own listing in
 //! the driver documentation, "Porting an INF to follow driver package isolation", and a public export of the keys of the
 //! Windows 10 calculator agree), and, for channels that are enabled, the publisher's key in the trace session that writes the
-//! log (`Autologger\EventLog-Application`, `EventLog-System`; its values are the same for all 459 publishers of two real SYSTEM hives).
+//! log (`Autologger\EventLog-Application`, `EventLog-System`; its other values are the same for all 871 publishers in two real SYSTEM hives).
 //!
 //! A channel's place in the publisher's list is its bit in `MatchAnyKeyword`, from the highest down.
 
@@ -77,8 +77,7 @@ impl Context<'_> {
 
     /// The event log is one for programs of all architectures: its keys are not redirected.
     fn event_key(&self, key: &str, owner: bool, values: Vec<ValueEffect>) -> Result<RegistryEffect, EffectError> {
-        let path = wimwright_image::registry::RegistryPath::parse(key)
-            .map_err(|source| EffectError::RegistryPath { component: self.keyform(), source })?;
+        let path = self.native_registry_path(key)?;
         Ok(RegistryEffect { path, security: None, owner, values })
     }
 

@@ -31,7 +31,7 @@ impl Context<'_> {
     pub(super) fn add_directories(&mut self, effects: &mut Effects) -> Result<(), EffectError> {
         for directory in &self.component.directories {
             effects.directories.push(DirectoryEffect {
-                path: directory.destination(self.macros).map_err(|error| self.manifest_error(error))?,
+                path: self.path(&directory.destination_path)?,
                 attributes: self.attributes(directory.attributes.as_deref())?.unwrap_or(0) | DIRECTORY,
                 security: self.security(&directory.security_descriptors, ObjectKind::Directory)?,
                 owner: directory.owner == Some(true),
@@ -42,11 +42,13 @@ impl Context<'_> {
 
     pub(super) fn add_files(&mut self, effects: &mut Effects) -> Result<(), EffectError> {
         for file in &self.component.files {
-            let links = file.links.iter().map(|link| self.macros.path(link));
-            let names: Result<Vec<String>, _> = file.destination(self.macros).transpose().into_iter().chain(links).collect();
+            let destination = file.destination(self.macros).transpose();
+            let destination = destination.map(|path| path.and_then(|path| self.counted(path)).map_err(|error| self.manifest_error(error)));
+            let links = file.links.iter().map(|link| self.path(link));
+            let names: Result<Vec<String>, EffectError> = destination.into_iter().chain(links).collect();
             effects.files.push(FileEffect {
                 payload: file.payload_name().to_owned(),
-                names: names.map_err(|error| self.manifest_error(error))?,
+                names: names?,
                 attributes: self.attributes(file.attributes.as_deref())?,
                 security: self.security(&file.security_descriptors, ObjectKind::File)?,
                 hash: file.hash.clone(),

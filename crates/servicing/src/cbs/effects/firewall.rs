@@ -10,7 +10,10 @@ use wimwright_format::regf::Data;
 
 use super::{Context, EffectError, Effects, ValueEffect};
 
-const RULES: &str = r"HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Services\SharedAccess\Parameters\FirewallPolicy\FirewallRules";
+const SHARED_ACCESS: &str = r"HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Services\SharedAccess";
+/// Below it: the rules, and those that "restore default policy" brings back. In two real SYSTEM hives every rule of Windows
+/// stands in both, with few that differ.
+const POLICIES: [&str; 2] = ["Parameters", "Defaults"];
 
 /// All fields that are written, in their order, with the minor number of the first version 2 that has them.
 const FIELDS: &[(&str, u32)] = &[
@@ -105,7 +108,10 @@ impl Context<'_> {
             let name = rule.get("internalName").filter(|name| !name.is_empty());
             let name = name.ok_or_else(|| self.unknown("the internalName of a firewallRule", ""))?;
             let value = ValueEffect::set(name, &Data::Text(self.firewall_rule(rule)?));
-            effects.registry.push(self.key(RULES, false, vec![value])?);
+            for policy in POLICIES {
+                let key = format!(r"{SHARED_ACCESS}\{policy}\FirewallPolicy\FirewallRules");
+                effects.registry.push(self.key(&key, false, vec![value.clone()])?);
+            }
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ impl Context<'_> {
         Ok(ValueEffect {
             name: value.name.clone(),
             kind,
-            data: value.data.bytes(|text| self.macros.text(text)).map_err(|error| self.manifest_error(error))?,
+            data: value.data.bytes(|text| self.expand(text)).map_err(|error| self.manifest_error(error))?,
             operation,
             mutable: value.mutable,
             owner: value.owner != Some(false),

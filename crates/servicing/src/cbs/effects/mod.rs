@@ -29,13 +29,14 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use wimwright_format::manifest::component::{Component, FileHash};
 use wimwright_format::manifest::macros::{Directories, Macros};
 use wimwright_format::manifest::{self};
-use wimwright_format::regf::{Data, ValueKind};
+use wimwright_format::regf::{Data, MAX_KEY_NAME, ValueKind};
 use wimwright_format::security_descriptor::{EncodeError, SddlError};
 use wimwright_image::registry::{RegistryPath, RegistryPathError};
 
@@ -237,9 +238,19 @@ struct Context<'a> {
     sddl: HashMap<String, &'a str>,
     /// Descriptors already made, by name in lower case and kind of object.
     descriptors: HashMap<(String, security::ObjectKind), Option<Arc<[u8]>>>,
+    /// Bytes of texts and paths with expanded macros so far.
+    expanded: Cell<usize>,
 }
 
-impl Context<'_> {
+/// Most bytes of texts and paths with expanded macros. The largest component of the test data has 0.5 MiB; without a limit a small
+/// manifest whose values repeat a long text of its string table would need any amount of memory.
+const MAXIMUM_EXPANDED: usize = 64 << 20;
+
+impl<'a> Context<'a> {
+    fn new(component: &'a Component, macros: &'a Macros<'a>) -> Self {
+        Self { component, macros, sddl: component.sddl_by_name(), descriptors: HashMap::new(), expanded: Cell::new(0) }
+    }
+
     fn keyform(&self) -> String {
         self.macros.component.to_owned()
     }
@@ -252,18 +263,67 @@ impl Context<'_> {
         EffectError::UnknownValue { component: self.keyform(), setting: setting.into(), value: value.chars().take(80).collect() }
     }
 
+    /// Counts a text with expanded macros.
+    fn counted(&self, expanded: String) -> Result<String, manifest::Error> {
+        let total = self.expanded.get().saturating_add(expanded.len());
+        self.expanded.set(total);
+        if total > MAXIMUM_EXPANDED {
+            let text = expanded.chars().take(80).collect();
+            return Err(manifest::Error::Expansion { component: self.keyform(), text, limit: MAXIMUM_EXPANDED });
+        }
+        Ok(expanded)
+    }
+
+    /// A text as Windows sees it, with the error of the manifest.
+    fn expand(&self, text: &str) -> Result<String, manifest::Error> {
+        self.macros.text(text).and_then(|text| self.counted(text))
+    }
+
     /// A text as Windows sees it.
     fn text(&self, text: &str) -> Result<String, EffectError> {
-        self.macros.text(text).map_err(|error| self.manifest_error(error))
+        self.expand(text).map_err(|error| self.manifest_error(error))
+    }
+
+    /// A path in the image.
+    fn path(&self, path: &str) -> Result<String, EffectError> {
+        self.macros.path(path).and_then(|path| self.counted(path)).map_err(|error| self.manifest_error(error))
     }
 
     /// A key of `HKEY_…`, as a 32-bit component on a 64-bit image means it.
     fn registry_path(&self, key: &str) -> Result<RegistryPath, EffectError> {
-        let redirected = match self.macros.directories {
-            Directories::Native => key.to_owned(),
-            Directories::Wow64 => manifest::component::registry::redirected(key),
+        match self.macros.directories {
+            Directories::Native => self.native_registry_path(key),
+            Directories::Wow64 => self.native_registry_path(&manifest::component::registry::redirected(key)),
+        }
+    }
+
+    /// A key of `HKEY_…`. A slash is part of a name (`Content Type\text/html`), not a separator as in what people write.
+    fn native_registry_path(&self, key: &str) -> Result<RegistryPath, EffectError> {
+        let names: Vec<&str> = key.split('\\').filter(|name| !name.is_empty()).collect();
+        let root = names.first().copied().unwrap_or_default().to_ascii_uppercase();
+        // The hive follows from the root alone, or from the first name below it.
+        let own = if matches!(root.as_str(), "HKEY_LOCAL_MACHINE" | "HKEY_USERS") { 2 } else { 1 };
+        let (hive, below) = names.split_at(own.min(names.len()));
+        if hive.iter().any(|name| name.contains('/')) {
+            return Err(self.unknown("the root of a registry key", key));
+        }
+        let error = |source| EffectError::RegistryPath { component: self.keyform(), source };
+        // To Windows `.DEFAULT` is LocalSystem; only people mean new users by it.
+        let hive = match hive {
+            [_, name] if name.eq_ignore_ascii_case(".DEFAULT") => r"HKEY_USERS\S-1-5-18".to_owned(),
+            names => names.join("\\"),
         };
-        RegistryPath::parse(&redirected).map_err(|source| EffectError::RegistryPath { component: self.keyform(), source })
+        let mut path = RegistryPath::parse(&hive).map_err(error)?;
+        for name in below {
+            if name.encode_utf16().count() > MAX_KEY_NAME {
+                return Err(error(RegistryPathError::NameTooLong { path: key.to_owned() }));
+            }
+            if !path.key.is_empty() {
+                path.key.push('\\');
+            }
+            path.key.push_str(name);
+        }
+        Ok(path)
     }
 
     /// A key with values that the component makes.
@@ -282,7 +342,7 @@ pub fn effects(component: &Component, image_architecture: &str) -> Result<Effect
     let directories = Directories::of(architecture, image_architecture)
         .map_err(|source| EffectError::Manifest { component: component.identity.keyform(), source })?;
     component.with_macros(directories, &|_| None, |macros| {
-        let mut context = Context { component, macros, sddl: component.sddl_by_name(), descriptors: HashMap::new() };
+        let mut context = Context::new(component, macros);
         let mut effects = Effects::default();
         context.add_directories(&mut effects)?;
         context.add_files(&mut effects)?;

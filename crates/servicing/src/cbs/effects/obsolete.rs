@@ -50,7 +50,7 @@ fn value_of(key: &RegistryEffect, value: &ValueEffect) -> (HiveFile, String, Str
 }
 
 /// What `old` made and `new` does not, as far as it belongs to the component: owned directories, keys and values. Mutable values
-/// stay: they may have been changed on purpose. For a removal `new` is empty.
+/// may have been changed on purpose: they stay as long as `new` makes their key. For a removal `new` is empty.
 ///
 /// Another component may have made the same: whoever deletes has to look at the effects of all components that stay.
 #[must_use]
@@ -65,16 +65,18 @@ pub fn obsolete(old: &Effects, new: &Effects) -> Obsolete {
     directories.sort_by_key(|path| std::cmp::Reverse(path.split('\\').count()));
 
     let mut kept: HashSet<_> = new.registry.iter().flat_map(|key| key.values.iter().map(|value| value_of(key, value))).collect();
+    let kept_keys: HashSet<_> = new.registry.iter().map(|key| key_of(&key.path)).collect();
     let mut values = Vec::new();
     for key in &old.registry {
-        for value in key.values.iter().filter(|value| value.owner && !value.mutable) {
-            if kept.insert(value_of(key, value)) {
+        let key_stays = kept_keys.contains(&key_of(&key.path));
+        for value in key.values.iter().filter(|value| value.owner) {
+            if !(value.mutable && key_stays) && kept.insert(value_of(key, value)) {
                 values.push(ObsoleteValue { path: key.path.clone(), value: value.clone() });
             }
         }
     }
 
-    let mut kept: HashSet<_> = new.registry.iter().map(|key| key_of(&key.path)).collect();
+    let mut kept = kept_keys;
     let owned = old.registry.iter().filter(|key| key.owner);
     let mut keys: Vec<RegistryPath> = owned.filter(|key| kept.insert(key_of(&key.path))).map(|key| key.path.clone()).collect();
     keys.sort_by_key(|path| std::cmp::Reverse(path.key.split('\\').count()));

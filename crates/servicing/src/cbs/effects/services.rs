@@ -23,11 +23,8 @@ const MARKS: &[&str] = &["BootCritical", "BootRecovery", "SingleInstanceFiles", 
 impl Context<'_> {
     pub(super) fn add_categories(&mut self, effects: &mut Effects) -> Result<(), EffectError> {
         for membership in &self.component.memberships {
-            // Whatever else an instance holds is among the component's other elements.
             let without_entries = membership.instances.iter().all(|instance| instance.entries.is_empty());
-            let is_kept =
-                self.component.other.iter().any(|element| element.path.starts_with("memberships/categoryMembership/categoryInstance/"));
-            if without_entries && !is_kept && !MARKS.contains(&membership.type_name.as_str()) {
+            if without_entries && !MARKS.contains(&membership.type_name.as_str()) {
                 effects.deferred.push(unknown_category(membership));
             }
             for instance in &membership.instances {

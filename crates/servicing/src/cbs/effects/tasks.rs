@@ -35,7 +35,7 @@ impl Context<'_> {
     fn task_text(&self, task: &str) -> Result<String, EffectError> {
         let resource = |name: &str| name.starts_with('@').then(|| format!("$({name})")).or_else(|| (self.macros.other)(name));
         let macros = Macros { component: self.macros.component, directories: self.macros.directories, other: &resource };
-        macros.text(task).map_err(|error| self.manifest_error(error))
+        macros.text(task).and_then(|text| self.counted(text)).map_err(|error| self.manifest_error(error))
     }
 }
 
