@@ -151,6 +151,7 @@ pub fn check_decoded(image: &mut Image, image_architecture: &str, decode: &dyn F
         }
         let architecture = component.identity.architecture.as_deref().unwrap();
         let directories = Directories::of(architecture, image_architecture).unwrap();
+        assert_eq!(values.keys().filter(|value| value.starts_with("f!")).count(), component.files.len(), "{name}");
         for file in &component.files {
             let payload = file.payload_name();
             assert_eq!(values[&payload_value_name(payload)], [1, 0, 0, 0], "{name}");
