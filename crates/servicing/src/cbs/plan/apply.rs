@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use wimwright_format::manifest::package::Payload;
+use wimwright_format::manifest::package::{Payload, Update};
 use wimwright_format::manifest::{PackageId, Version};
 
 use super::super::state::State;
@@ -16,6 +16,8 @@ use super::verdict::{Decision, Reason, Verdict};
 pub(super) struct Log {
     /// When a package was last touched.
     sequence: HashMap<PackageId, usize>,
+    /// When a package was superseded: a step of its own, since it may have been installed by this very plan.
+    superseded: HashMap<PackageId, usize>,
     count: usize,
     verdicts: Vec<Verdict>,
     /// Where the verdict on a package or an update is.
@@ -34,6 +36,11 @@ impl Log {
         self.sequence.insert(id.clone(), self.count);
     }
 
+    fn supersede(&mut self, id: &PackageId) {
+        self.count = self.count.saturating_add(1);
+        self.superseded.insert(id.clone(), self.count);
+    }
+
     /// Takes a verdict; a later one on the same thing replaces the earlier.
     pub(super) fn say(&mut self, verdict: Verdict) {
         let key = (verdict.package.clone(), verdict.update.clone());
@@ -46,16 +53,27 @@ impl Log {
         }
     }
 
-    /// Everything that was touched, in order.
-    pub(super) fn touched(&self) -> Vec<PackageId> {
-        let mut touched: Vec<(&usize, &PackageId)> = self.sequence.iter().map(|(id, number)| (number, id)).collect();
-        touched.sort_unstable_by_key(|(number, _)| **number);
-        touched.into_iter().map(|(_, id)| id.clone()).collect()
+    /// Everything that was touched, in order; true where it is superseded.
+    pub(super) fn touched(&self) -> Vec<(PackageId, bool)> {
+        let touched = self.sequence.iter().map(|(id, number)| (*number, id, false));
+        let mut touched: Vec<_> = touched.chain(self.superseded.iter().map(|(id, number)| (*number, id, true))).collect();
+        touched.sort_unstable_by_key(|(number, ..)| *number);
+        touched.into_iter().map(|(_, id, superseded)| (id.clone(), superseded)).collect()
+    }
+
+    /// True when the package is superseded by this plan.
+    pub(super) fn supersedes(&self, id: &PackageId) -> bool {
+        self.superseded.contains_key(id)
     }
 
     pub(super) fn into_verdicts(self) -> Vec<Verdict> {
         self.verdicts
     }
+}
+
+/// True when an update carries components itself, not only packages.
+pub(super) fn carries_itself(update: &Update) -> bool {
+    update.payload.iter().any(|payload| matches!(payload, Payload::Component(_) | Payload::Driver { .. }))
 }
 
 /// What the image has in its store stays there, unless it is to leave.
@@ -214,7 +232,7 @@ impl<'m, 'a> Decider<'m, 'a> {
         let state = floor(before, assessed.state, assessed.unwanted);
         if before != state {
             let known = self.model.store.packages().contains_key(&now.id);
-            let own = update.payload.iter().any(|payload| matches!(payload, Payload::Component(_) | Payload::Driver { .. }));
+            let own = carries_itself(update);
             if state.is_installed() && before < State::STAGED && own && known && self.model.delivery(&now.id).is_none() {
                 let error = PlanError::PayloadRemoved { feature: update.name.clone(), package: now.id.to_string() };
                 return Err(error);
@@ -262,7 +280,11 @@ impl<'m, 'a> Decider<'m, 'a> {
         let range = id.with_version(Version::ZERO)..id.clone();
         let older: Vec<(PackageId, State)> = self.model.packages.range(range).map(|(older, known)| (older.clone(), known.state)).collect();
         for (older, before) in older.into_iter().filter(|(_, state)| state.is_installed()) {
-            self.set(&older, State::SUPERSEDED);
+            if let Some(known) = self.model.packages.get_mut(&older) {
+                known.state = State::SUPERSEDED;
+            }
+            self.log.supersede(&older);
+            self.changed = Some(older.clone());
             self.verdict(&older, None, before, State::SUPERSEDED, vec![Reason::ReplacedBy { package: id.clone() }]);
         }
     }

@@ -62,7 +62,8 @@ pub struct Disable {
 /// What is to be done.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Packages that change, in the order in which that is carried out; each once.
+    /// Packages that change, in the order in which that is carried out: what a package carries goes before it. A package comes once; a
+    /// second time when it is superseded, without updates.
     pub changes: Vec<PackageChange>,
     /// Everything that was looked at, with the reasons for each yes and no.
     pub verdicts: Vec<Verdict>,

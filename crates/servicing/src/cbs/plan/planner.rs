@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
-use wimwright_format::manifest::PackageId;
 use wimwright_format::manifest::package::{Disposition, PackageClass};
+use wimwright_format::manifest::{Package, PackageId};
 
 use super::super::source::PackageSource;
 use super::super::state::State;
 use super::super::store::Store;
-use super::apply::{Decider, Log};
+use super::apply::{Decider, Log, carries_itself};
 use super::assess::{Assessment, Assessor};
 use super::error::PlanError;
 use super::model::Model;
@@ -206,34 +207,39 @@ impl<'a> Planner<'a> {
     /// What differs between the image as it is and as it will be.
     fn finish(self) -> Result<Plan, PlanError> {
         let mut changes = Vec::new();
-        for package in self.log.touched() {
-            let (Some(known), Some(manifest)) = (self.model.packages.get(&package), self.model.manifest(&package)?) else { continue };
-            let before = self.base.state(&package);
-            let mut updates = Vec::new();
-            let mut incomplete = before < State::STAGED;
-            for (number, update) in manifest.updates.iter().enumerate() {
-                let (old, new) = (self.base.update_state(&package, update)?, self.model.update_state(&package, update)?);
-                if old != new {
-                    incomplete |= old < State::STAGED && new >= State::STAGED;
-                    updates.push(UpdateChange { update: number, before: old, after: new });
-                }
-            }
-            let unchanged = self.base.packages.get(&package) == Some(known) && updates.is_empty();
-            if unchanged || before == State::ABSENT && known.state == State::ABSENT {
-                continue;
-            }
-            changes.push(PackageChange {
-                source: incomplete.then(|| self.model.delivered.get(&package).copied()).flatten(),
-                manifest,
-                before,
-                after: known.state,
-                updates,
-                visible: known.visible,
-                owners: known.owners.iter().cloned().collect(),
-                package,
-            });
+        for (package, superseded) in self.log.touched() {
+            let Some(manifest) = self.model.manifest(&package)? else { continue };
+            changes.extend(self.change(package, manifest, superseded)?);
         }
         Ok(Plan { changes, verdicts: self.log.into_verdicts() })
+    }
+
+    fn change(&self, package: PackageId, manifest: Arc<Package>, superseded: bool) -> Result<Option<PackageChange>, PlanError> {
+        let Some(known) = self.model.packages.get(&package) else { return Ok(None) };
+        let (owners, visible) = (known.owners.iter().cloned().collect(), known.visible);
+        if superseded {
+            let before = self.base.packages.get(&package).map_or(State::INSTALLED, |base| base.state.max(State::INSTALLED));
+            let (after, updates) = (State::SUPERSEDED, Vec::new());
+            return Ok(Some(PackageChange { package, source: None, manifest, before, after, updates, visible, owners }));
+        }
+        let before = self.base.state(&package);
+        let after = if self.log.supersedes(&package) { State::INSTALLED } else { known.state };
+        let mut updates = Vec::new();
+        let mut incomplete = before < State::STAGED;
+        for (number, update) in manifest.updates.iter().enumerate() {
+            let (old, new) = (self.base.update_state(&package, update)?, self.model.update_state(&package, update)?);
+            if old != new {
+                incomplete |= carries_itself(update) && old < State::STAGED && new >= State::STAGED;
+                updates.push(UpdateChange { update: number, before: old, after: new });
+            }
+        }
+        let base = self.base.packages.get(&package);
+        let same = base.is_some_and(|base| base.state == after && base.visible == visible && base.owners == known.owners);
+        if updates.is_empty() && (same || before == State::ABSENT && after == State::ABSENT) {
+            return Ok(None);
+        }
+        let source = if incomplete { self.model.delivered.get(&package).copied() } else { None };
+        Ok(Some(PackageChange { package, source, manifest, before, after, updates, visible, owners }))
     }
 }
 
