@@ -254,8 +254,9 @@ pub fn install(
         let what = format!("{} of {component}", first.installer);
         return Err(InstallError::Deferred { count: deferred.len(), packages: packages.join(", "), what });
     }
-    write::store_files(image, &resolution, &effects, made, options.time)?;
+    let gone = write::stage(image, &resolution, &effects, made, options.time)?;
     project::project(image, &resolution, &effects, options.time, &mut done)?;
+    gone.remove(image)?;
     write::first_boot(image, &deferred, options.time)?;
     register::packages(image, sources, changes, &resolution, options.time)?;
     image.commit(options.time)?;

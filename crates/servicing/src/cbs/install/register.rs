@@ -1,16 +1,17 @@
 //! The records of packages: manifests and catalogs in the image, keys in the SOFTWARE hive, winners.
 
+use sha2::{Digest, Sha256};
 use wimwright_format::manifest::{PackageId, Version};
 use wimwright_format::regf::{self, Data, Hive};
 use wimwright_image::registry::HiveFile;
-use wimwright_image::{Image, ImageError};
+use wimwright_image::{Image, ImageError, ImagePath};
 
 use super::resolve::{FamilyChange, Resolution};
 use super::{InstallError, image_path, index_name};
 use crate::cbs::plan::PackageChange;
-use crate::cbs::source::PackageSource;
+use crate::cbs::source::{PackageSource, hexadecimal};
 use crate::cbs::state::State;
-use crate::cbs::store::{PACKAGES_FOLDER, SERVICING, STORE_FOLDER, WINNERS};
+use crate::cbs::store::{CATALOGS, PACKAGES_FOLDER, SERVICING, STORE_FOLDER, WINNERS};
 use crate::files::NewFile;
 
 /// Where Windows looks for catalogs that sign parts of itself.
@@ -72,6 +73,7 @@ fn package_files(image: &mut Image, sources: &[PackageSource], change: &PackageC
     let name = |folder: &str, extension: &str| image_path("", &format!("{folder}/{id}.{extension}"));
     let places = [name(PACKAGES_FOLDER, "mum")?, name(PACKAGES_FOLDER, "cat")?, name(CATALOG_ROOT, "cat")?];
     if change.after == State::ABSENT {
+        remove_catalog(image, &places[1])?;
         for path in &places {
             if image.tree.get(path).is_some() {
                 image.tree.remove(path)?;
@@ -89,6 +91,24 @@ fn package_files(image: &mut Image, sources: &[PackageSource], change: &PackageC
         new.put_blob(image, catalog, blob)?;
         new.put_blob(image, root, blob)?;
         new.put_blob(image, &image_path("", &format!("{STORE_FOLDER}/Catalogs/{thumbprint}.cat"))?, blob)?;
+    }
+    Ok(())
+}
+
+/// Removes the store's copy of a package's catalog unless COMPONENTS names it: it may vouch for deployments of others.
+fn remove_catalog(image: &mut Image, catalog: &ImagePath) -> Result<(), InstallError> {
+    let Some(entry) = image.tree.get(catalog).filter(|entry| !entry.is_directory()) else { return Ok(()) };
+    let thumbprint = hexadecimal(&Sha256::digest(image.contents(entry)?));
+    let known = match image.hive(HiveFile::Components)? {
+        Some(hive) => {
+            let known = hive.open(&format!("{CATALOGS}\\{thumbprint}"));
+            known.map_err(|source| ImageError::Hive { path: HiveFile::Components.path().to_owned(), source })?.is_some()
+        }
+        None => false,
+    };
+    let path = image_path("", &format!("{STORE_FOLDER}/Catalogs/{thumbprint}.cat"))?;
+    if !known && image.tree.get(&path).is_some() {
+        image.tree.remove(&path)?;
     }
     Ok(())
 }
@@ -133,6 +153,11 @@ fn package_keys(hive: &mut Hive, change: &PackageChange, time: u64) -> Result<()
         }
     }
     let owners = hive.create_path(&format!("{path}\\Owners"), time)?;
+    for name in hive.values(owners)?.iter().map(regf::Value::name).collect::<Vec<_>>() {
+        if !change.owners.iter().any(|owner| owner.to_string().eq_ignore_ascii_case(&name)) {
+            hive.delete_value(owners, &name, time)?;
+        }
+    }
     for owner in &change.owners {
         hive.set_data(owners, &owner.to_string(), &Data::Dword(OWNER_FLAG | change.after.0), time)?;
     }

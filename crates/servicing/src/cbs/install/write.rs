@@ -23,14 +23,15 @@ const MANIFEST_CACHE: &str = "/Windows/WinSxS/ManifestCache";
 /// Where Windows Setup looks for scripts that it runs before the first logon.
 const SCRIPTS: &str = "/Windows/Setup/Scripts";
 
-/// Writes what is staged and removes what nothing refers to.
-pub(super) fn store_files(
+/// Writes what is staged. What nothing refers to any more is [removed](Gone::remove) at the very end: until then it tells which names
+/// in the image are its own.
+pub(super) fn stage(
     image: &mut Image,
     resolution: &Resolution,
     effects: &Known,
     made: BTreeMap<String, Vec<Staged>>,
     time: u64,
-) -> Result<(), InstallError> {
+) -> Result<Gone, InstallError> {
     let mut flags = BTreeMap::<String, BTreeMap<String, u32>>::new();
     for (keyform, touched) in resolution.components.iter().filter(|(_, touched)| touched.stage) {
         let blob = image.blobs.add_bytes(touched.manifest.stored.clone());
@@ -61,20 +62,27 @@ pub(super) fn store_files(
         }
     }
     if resolution.deployments.is_empty() {
-        return Ok(());
+        return Ok(Gone::default());
     }
-    let gone = image.edit_hive(HiveFile::Components, |hive| {
-        components_hive(hive, resolution, &flags, time).map_err(|source| ImageError::hive_edit(HiveFile::Components, "", source))
-    })?;
-    for keyform in gone.components {
-        for path in [manifest_path(&keyform), format!("{STORE_FOLDER}/{keyform}")] {
-            remove(image, &image_path(&keyform, &path)?)?;
+    drop_manifest_cache(image)?;
+    image.edit_hive(HiveFile::Components, |hive| {
+        components_hive(hive, resolution, &flags, time).map_err(|source| ImageError::hive_edit(HiveFile::Components, "", source).into())
+    })
+}
+
+impl Gone {
+    /// Removes the files of what is gone.
+    pub fn remove(self, image: &mut Image) -> Result<(), InstallError> {
+        for keyform in self.components {
+            for path in [manifest_path(&keyform), format!("{STORE_FOLDER}/{keyform}")] {
+                remove(image, &image_path(&keyform, &path)?)?;
+            }
         }
+        for catalog in self.catalogs {
+            remove(image, &image_path("", &format!("{STORE_FOLDER}/Catalogs/{catalog}.cat"))?)?;
+        }
+        Ok(())
     }
-    for catalog in gone.catalogs {
-        remove(image, &image_path("", &format!("{STORE_FOLDER}/Catalogs/{catalog}.cat"))?)?;
-    }
-    drop_manifest_cache(image)
 }
 
 fn remove(image: &mut Image, path: &ImagePath) -> Result<(), InstallError> {
@@ -86,7 +94,7 @@ fn remove(image: &mut Image, path: &ImagePath) -> Result<(), InstallError> {
 
 /// What COMPONENTS refers to no more.
 #[derive(Default)]
-struct Gone {
+pub(super) struct Gone {
     components: Vec<String>,
     catalogs: Vec<String>,
 }

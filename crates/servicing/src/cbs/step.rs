@@ -1,0 +1,303 @@
+//! The step `packages`: updates, capabilities, features, removal, cleanup, in the order that Microsoft prescribes.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use wimwright_format::catalog::Root;
+use wimwright_format::manifest::package::PackageClass;
+use wimwright_format::regf::Data;
+use wimwright_image::registry::{self, HiveFile};
+use wimwright_image::{Image, ImageError};
+
+use super::cleanup;
+use super::dictionary::Dictionary;
+use super::install::{DeferredPolicy, InstallError, Options, PackageReport, install};
+use super::plan::{Decision, Disable, Plan, PlanError, Request, plan};
+use super::source::{self, PackageSource, SourceError, Trust};
+use super::store::{Store, StoreError};
+use crate::inventory::pending_operations;
+use crate::step::{Certainty, Context, Payload, Step, StepError, StepKind, StepReport};
+
+/// Largest dictionary or certificate that a recipe may give, in bytes.
+const LARGEST_SMALL_FILE: u64 = 1 << 20;
+/// 1970-01-01 as FILETIME.
+const UNIX_EPOCH: u64 = 116_444_736_000_000_000;
+const CURRENT_VERSION: &str = r"Microsoft\Windows NT\CurrentVersion";
+
+/// The step. See the module.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Packages {
+    /// Update files to install, in any order: MSU, CAB, ESD, PSF beside them.
+    pub updates: Vec<Payload>,
+    /// Files that capabilities and features are taken from.
+    pub offers: Vec<Payload>,
+    /// Capabilities to add.
+    pub capabilities: Vec<String>,
+    /// Features to enable.
+    pub enable: Vec<String>,
+    /// Features to disable.
+    pub disable: Vec<DisableFeature>,
+    /// Packages to remove.
+    pub remove: Vec<String>,
+    /// Whether superseded components are removed at the end.
+    pub cleanup: bool,
+    /// Whether packages are taken whose catalogs are not signed by a trusted root.
+    pub allow_unsigned: bool,
+    /// Certificates to trust instead of Microsoft's, DER.
+    pub roots: Vec<Payload>,
+    /// The dictionary of manifests, for an image whose servicing stack is missing or damaged.
+    pub dictionary: Option<Payload>,
+    /// What happens to parts that only Windows can finish.
+    pub deferred: DeferredPolicy,
+}
+
+/// A feature to disable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DisableFeature {
+    /// Its name.
+    pub name: String,
+    /// Whether its files are removed as well (`/Remove`).
+    pub remove_payload: bool,
+}
+
+impl From<SourceError> for StepError {
+    fn from(error: SourceError) -> Self {
+        let hint = match &error {
+            SourceError::Catalog { .. } | SourceError::NoCatalog { .. } => {
+                "only take files that Microsoft's catalog gave you; `servicing: { allow-unsigned: true }` takes others at your own risk"
+            }
+            SourceError::SetupUpdate { .. } => "put its files into the medium's `sources` folder",
+            SourceError::Container { .. } | SourceError::NoPackage { .. } => "download it again: an update is an .msu, .cab or .esd file",
+            SourceError::Decode { .. } => {
+                "the image's servicing stack gives the dictionary; `servicing: { dictionary: FILE }` gives another"
+            }
+            _ => "the file is damaged or was changed: download it again",
+        };
+        Self::caused(error, hint)
+    }
+}
+
+impl From<StoreError> for StepError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Image(error) => Self::Image(error),
+            error => Self::caused(error, "`wimwright health` shows what is wrong with the image's component store"),
+        }
+    }
+}
+
+impl From<InstallError> for StepError {
+    fn from(error: InstallError) -> Self {
+        match error {
+            InstallError::Image(error) => Self::Image(error),
+            InstallError::Place(error) => error,
+            InstallError::Store(error) => error.into(),
+            InstallError::Source(error) => error.into(),
+            InstallError::Deferred { .. } => {
+                Self::caused(error, "`servicing: { deferred: defer }` has Windows finish it at its first start")
+            }
+            InstallError::NoBase { .. } => Self::caused(error, "add the checkpoint updates that came before to `updates`"),
+            InstallError::NoPayload { .. } => Self::caused(error, "name the folder with the package under `source`"),
+            error => Self::caused(error, ""),
+        }
+    }
+}
+
+impl From<PlanError> for StepError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Store(error) => error.into(),
+            PlanError::Source(error) => error.into(),
+            error => {
+                let hint = match &error {
+                    PlanError::NotApplicable { .. } => {
+                        "an update must match the image's edition, architecture, language and build; `wimwright packages` shows what the image has"
+                    }
+                    PlanError::UnknownFeature { .. } => "`wimwright features` lists the image's features",
+                    PlanError::UnknownCapability { .. } | PlanError::CapabilityDependency { .. } | PlanError::MissingPackage { .. } => {
+                        "name the folder with the packages of the features on demand under `source`"
+                    }
+                    PlanError::PayloadRemoved { .. } => "name the folder with that package under `source`",
+                    PlanError::UnknownPackage { .. } => "`wimwright packages` lists the image's packages",
+                    _ => "",
+                };
+                Self::caused(error, hint)
+            }
+        }
+    }
+}
+
+/// An image and what is to be done with it.
+pub struct Prepared {
+    store: Store,
+    sources: Vec<PackageSource>,
+    /// What will be done, and why.
+    pub plan: Plan,
+}
+
+impl Packages {
+    /// Opens what the recipe gives and plans, changing nothing.
+    ///
+    /// # Errors
+    /// The image has pending operations or no store; a delivery is not to be trusted; something is not applicable.
+    pub fn prepare(&self, image: &mut Image, context: &Context) -> Result<Prepared, StepError> {
+        let pending = pending_operations(image)?;
+        if !pending.is_empty() {
+            return Err(StepError::refused(
+                format!("the image has pending operations: {}", pending.join("; ")),
+                "let Windows finish them and capture the image again, or start from an image without them",
+            ));
+        }
+        let given = match &self.dictionary {
+            Some(payload) => Some(Dictionary::new(payload.bytes(LARGEST_SMALL_FILE)?)),
+            None => None,
+        };
+        let store = Store::read(image, given)?;
+        let payloads: Vec<Payload> = self.updates.iter().chain(&self.offers).cloned().collect();
+        let sources = source::open(&payloads, &store.dictionary, &self.trust(context)?)?;
+        let request = Request {
+            updates: (0..sources.len()).filter(|number| sources.get(*number).is_some_and(|source| wanted(self, source))).collect(),
+            capabilities: self.capabilities.clone(),
+            enable: self.enable.clone(),
+            disable: self
+                .disable
+                .iter()
+                .map(|feature| Disable { name: feature.name.clone(), remove_payload: feature.remove_payload })
+                .collect(),
+            remove: self.remove.clone(),
+        };
+        let plan = plan(&store, &sources, &request)?;
+        Ok(Prepared { store, sources, plan })
+    }
+
+    fn trust(&self, context: &Context) -> Result<Trust, StepError> {
+        let mut trust = Trust::microsoft(context.time.saturating_sub(UNIX_EPOCH) / 10_000_000);
+        trust.allow_unsigned = self.allow_unsigned;
+        if !self.roots.is_empty() {
+            trust.roots.clear();
+            for payload in &self.roots {
+                trust.roots.push(Root {
+                    name: payload.name.clone().into(),
+                    certificate: payload.bytes(LARGEST_SMALL_FILE)?.into(),
+                    source: "the recipe".into(),
+                });
+            }
+        }
+        Ok(trust)
+    }
+}
+
+impl Step for Packages {
+    fn kind(&self) -> StepKind {
+        StepKind { name: "packages", revision: 1 }
+    }
+
+    fn options(&self) -> serde_json::Value {
+        serde_json::json!(self)
+    }
+
+    fn writes_time(&self) -> bool {
+        true
+    }
+
+    fn describe(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.updates.iter().map(|update| format!("install {}", update.name)).collect();
+        lines.extend(self.remove.iter().map(|package| format!("remove package {package}")));
+        lines.extend(self.capabilities.iter().map(|capability| format!("add capability {capability}")));
+        lines.extend(self.enable.iter().map(|feature| format!("enable feature {feature}")));
+        lines.extend(self.disable.iter().map(|feature| {
+            format!("disable feature {}{}", feature.name, if feature.remove_payload { " and remove its files" } else { "" })
+        }));
+        if self.cleanup {
+            lines.push("remove superseded components".to_owned());
+        }
+        lines
+    }
+
+    fn apply(&self, mut image: Image, context: &Context) -> Result<(Image, StepReport), StepError> {
+        let Prepared { store, sources, plan } = self.prepare(&mut image, context)?;
+        let options = Options { time: context.time, deferred: self.deferred };
+        let before = revision(&mut image)?;
+        let mut packages = install(&mut image, &store, &sources, &plan.changes, &options)?;
+        let after = revision(&mut image)?;
+        let cumulative = plan.changes.iter().find(|change| {
+            let source = change.source.and_then(|number| sources.get(number));
+            source.is_some_and(|source| source.class == PackageClass::Cumulative && source.root == change.package)
+                && change.after.is_installed()
+        });
+        if let Some(change) = cumulative
+            && before == after
+        {
+            return Err(StepError::refused(
+                format!("cumulative update {} left the update build revision at {}", change.package, shown(before)),
+                "this must not happen: report it with the output of `wimwright health`",
+            ));
+        }
+        let mut details: Vec<String> = packages.iter().map(line).collect();
+        details.extend(sources.iter().filter(|source| wanted(self, source)).filter_map(|source| stays(&plan, source)));
+        if before != after {
+            details.push(format!("update build revision {} -> {}", shown(before), shown(after)));
+            image.info.set("WINDOWS/VERSION/SPBUILD", &shown(after));
+        }
+        if self.cleanup {
+            let removed = clean_up(&mut image, &store.dictionary, &options)?;
+            details.push(format!("removed {} superseded packages", removed.len()));
+            packages.extend(removed);
+        }
+        let certainty = packages.iter().map(|package| package.certainty).find(|certainty| *certainty == Certainty::Deferred);
+        Ok((image, StepReport { certainty: certainty.unwrap_or(Certainty::Exact), details, packages }))
+    }
+}
+
+/// True when the recipe wants the delivery installed: the others serve for capabilities and features.
+fn wanted(step: &Packages, source: &PackageSource) -> bool {
+    step.updates.iter().any(|payload| source.file == payload.name)
+}
+
+/// Says so when a delivery changes nothing.
+fn stays(plan: &Plan, source: &PackageSource) -> Option<String> {
+    let verdict = plan.verdicts.iter().find(|verdict| verdict.update.is_none() && verdict.package == source.root)?;
+    match verdict.decision {
+        Decision::Unchanged => Some(format!("{} is installed already", source.root)),
+        Decision::Superseded => Some(format!("{} is superseded by what the image has", source.root)),
+        _ => None,
+    }
+}
+
+/// Removes superseded packages, those that only such packages own last.
+fn clean_up(image: &mut Image, dictionary: &Dictionary, options: &Options) -> Result<Vec<PackageReport>, StepError> {
+    let store = Store::read(image, Some(dictionary.clone()))?;
+    let changes = cleanup::superseded(&store)?;
+    Ok(install(image, &store, &[], &changes, options)?)
+}
+
+fn line(package: &PackageReport) -> String {
+    let mut text = format!("{}: {} -> {}", package.package, package.before, package.after);
+    if package.files > 0 || package.values > 0 {
+        text += &format!(", {} files, {} registry values", package.files, package.values);
+    }
+    let mut left = BTreeMap::<&str, usize>::new();
+    for deferred in &package.deferred {
+        *left.entry(&deferred.installer).or_default() += 1;
+    }
+    if !left.is_empty() {
+        let left: Vec<String> = left.into_iter().map(|(installer, count)| format!("{count} {installer}")).collect();
+        text += &format!("; left to the first start of Windows: {}", left.join(", "));
+    }
+    text
+}
+
+fn shown(revision: Option<u32>) -> String {
+    revision.map_or_else(|| "none".to_owned(), |revision| revision.to_string())
+}
+
+/// `UBR`, what cumulative updates raise; `None` when the image has none.
+fn revision(image: &mut Image) -> Result<Option<u32>, ImageError> {
+    let Some(hive) = image.hive(HiveFile::Software)? else { return Ok(None) };
+    let value = registry::value(&hive, CURRENT_VERSION, "UBR");
+    let value = value.map_err(|source| ImageError::Hive { path: HiveFile::Software.path().to_owned(), source })?;
+    Ok(match value {
+        Some(Data::Dword(number)) => Some(number),
+        _ => None,
+    })
+}
