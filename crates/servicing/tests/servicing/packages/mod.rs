@@ -3,6 +3,7 @@
 #[path = "../../../../practice/tests/consistency/mod.rs"]
 #[expect(dead_code, reason = "shared with the tests of the practice crate, which use more of it")]
 mod consistency;
+mod differentials;
 mod real;
 
 use std::collections::BTreeMap;
