@@ -28,7 +28,7 @@ pub enum Event {
     },
     /// Bytes of a long piece of work. Sent often; a renderer shows the newest.
     Progress {
-        /// What is being done: `compress`, `write`, `hash`, `copy`.
+        /// What is being done: `compress`, `write`, `copy`.
         work: &'static str,
         /// On what.
         subject: String,

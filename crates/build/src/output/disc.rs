@@ -78,7 +78,7 @@ pub(super) fn write(job: &Job<'_>, output: &IsoOutput) -> Result<Written, Output
     }
     let pending = Pending::create(path)?;
     bridge.write(pending.file()).map_err(failed)?;
-    finish(path, pending, job)
+    finish(path, pending)
 }
 
 /// The image file of the input with all its parts: what the output has its own of.

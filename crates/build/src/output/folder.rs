@@ -29,7 +29,7 @@ pub(super) fn write(job: &Job<'_>, output: &FolderOutput) -> Result<Written, Out
     let pending = PendingFolder::create_in(parent)?;
     let size = fill(job, output, pending.path())?;
     pending.publish(path)?;
-    Ok(Written { path: path.clone(), size, sha256: None })
+    Ok(Written { path: path.clone(), size })
 }
 
 fn fill(job: &Job<'_>, output: &FolderOutput, root: &Path) -> Result<u64, OutputError> {

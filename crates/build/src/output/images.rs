@@ -156,7 +156,7 @@ pub(super) fn write_file(job: &Job<'_>, path: &Path, form: &Form) -> Result<Writ
     let plan = plan(job, form, path)?;
     let pending = Pending::create(path)?;
     write_to(job, &plan, &mut pending.file(), path)?;
-    finish(path, pending, job)
+    finish(path, pending)
 }
 
 /// Writes a planned WIM to where `output` stands.
@@ -220,7 +220,7 @@ pub(super) fn write_split(job: &Job<'_>, path: &Path, form: &Form, part_size: u6
     for part in parts.into_iter().rev() {
         part.publish()?;
     }
-    Ok(Written { path: path.to_owned(), size, sha256: None })
+    Ok(Written { path: path.to_owned(), size })
 }
 
 /// The same images out of a WIM that holds all of them.

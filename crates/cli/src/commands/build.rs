@@ -156,9 +156,6 @@ fn render(report: &Report, up_to_date: bool, written: &[PathBuf]) -> String {
     }
     for output in &report.outputs {
         lines.push(format!("output {} ({})", output.path, text::size(output.size)));
-        if let Some(sha256) = &output.sha256 {
-            lines.push(format!("  sha256 {sha256}"));
-        }
     }
     written.iter().for_each(|path| lines.push(format!("report {}", path.display())));
     let time = text::duration(Duration::from_secs_f64(report.timing.as_ref().map_or(0.0, |timing| timing.total_seconds)));
