@@ -23,8 +23,8 @@ const SWM_PART: u64 = 3_800 << 20;
 pub fn run(arguments: &Build, global: &Global, printer: &Printer) -> Result {
     let recipe = recipe::read(&arguments.recipe)?;
     let library = library(global)?;
-    recipe::verify_lock(&arguments.recipe, &recipe, &library)?;
     let media = recipe::medium_path(&arguments.recipe, &recipe, &library)?;
+    recipe::verify_lock(&arguments.recipe, &recipe, &library)?;
     let outputs = outputs(&recipe, arguments.out.as_deref())?;
     let report_base = match (&arguments.report, outputs.first()) {
         (Some(path), _) => Some(path.clone()),
