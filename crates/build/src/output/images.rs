@@ -92,9 +92,6 @@ pub(super) fn plan(job: &Job<'_>, form: &Form, path: &Path) -> Result<WimPlan, O
     options.integrity = form.integrity || (job.plan.image_file.first().header().integrity.size > 0);
     options.flags = input.flags & header_flags::REPARSE_POINT_FIX;
     options.boot_index = boot_index(job);
-    if let Some(threads) = job.threads {
-        options.threads = threads;
-    }
 
     let images = job.images.iter().map(|image| {
         let untouched = image.steps.is_empty();

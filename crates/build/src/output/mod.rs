@@ -6,7 +6,6 @@ mod images;
 
 pub(crate) use images::part_path;
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -64,6 +63,18 @@ pub struct Written {
     pub size: u64,
 }
 
+/// Finds what keeps an output from being written before any work is done for it.
+///
+/// # Errors
+/// [`OutputError::Refused`].
+pub fn check(output: &Output, plan: &Plan, library: &Library) -> Result<(), OutputError> {
+    match output {
+        Output::Iso(iso) => disc::check(iso, &plan.medium),
+        Output::Folder(folder) => folder::check(folder, &plan.medium, library),
+        Output::Wim(_) | Output::Esd(_) | Output::Swm(_) => Ok(()),
+    }
+}
+
 /// Writes one output of a plan that was run, and removes what killed runs left beside it.
 ///
 /// # Errors
@@ -73,10 +84,9 @@ pub fn write(
     plan: &Plan,
     images: &[ServicedImage],
     library: &Library,
-    threads: Option<NonZeroUsize>,
     events: &dyn Events,
 ) -> Result<Written, OutputError> {
-    let job = Job { plan, images, library, threads, events };
+    let job = Job { plan, images, library, events };
     let path = &output.path().path;
     durable::remove_leftovers(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
     let written = match output {
@@ -95,7 +105,6 @@ struct Job<'a> {
     plan: &'a Plan,
     images: &'a [ServicedImage],
     library: &'a Library,
-    threads: Option<NonZeroUsize>,
     events: &'a dyn Events,
 }
 
