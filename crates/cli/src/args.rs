@@ -107,7 +107,7 @@ pub struct Build {
     /// Where the reports go: PATH.html and PATH.json [default: the output's path with .report.html and .report.json]
     #[arg(long, value_name = "PATH")]
     pub report: Option<PathBuf>,
-    /// How many threads compress [default: all processors]
+    /// How many threads work [default: all processors]
     #[arg(long, value_name = "N")]
     pub threads: Option<std::num::NonZeroUsize>,
 }

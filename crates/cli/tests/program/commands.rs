@@ -186,6 +186,31 @@ fn planning_and_building() {
             &["cat", "serviced.iso:2/Windows/Setup/Scripts/serviced.txt"],
         ]
     ));
+    // Another medium is not the locked one, until it is locked; a recipe without one takes any, until one is locked.
+    let other = crate::workshop::captured_medium(false);
+    workshop.link(other, "other.iso");
+    let open = "recipe: 1\nimages:\n  - select: all\n    metadata: { flags: Other }\noutput: { wim: ./open.wim }\n";
+    workshop.write("open/open.yaml", open);
+    assert_snapshot!(
+        "given_media",
+        session(
+            &workshop,
+            &[
+                &["build", "recipe.yaml", "--media", "other.iso"],
+                &["lock", "recipe.yaml", "--media", "other.iso", "--check"],
+                &["lock", "open/open.yaml"],
+                &["lock", "open/open.yaml", "--media", "other.iso", "--check"],
+                &["lock", "open/open.yaml", "--media", "other.iso"],
+                &["build", "open/open.yaml", "--quiet", "--media", "other.iso"],
+                &["build", "open/open.yaml", "--media", "practice.iso"],
+                &["build", "open/open.yaml"],
+                &["lock", "recipe.yaml", "--media", "other.iso"],
+                &["lock", "recipe.yaml", "--check"],
+                &["lock", "recipe.yaml", "--media", "other.iso", "--check"],
+                &["lock", "recipe.yaml"],
+            ]
+        )
+    );
     workshop.write("inputs/Tools/readme.txt", "something else");
     assert_snapshot!(
         "changed_inputs",
