@@ -1,7 +1,7 @@
 //! Elements that the manifest model has no field for: what is done about each.
 //!
 //! Most are read by an *advanced installer*: code of Windows' servicing stack, found by the element's name. Each name has one of
-//! three fates here: it asks nothing of an installer ([`WITHOUT_EFFECT`]); a tool of Windows does the work at the first start;
+//! three fates here (a language pack aside, which is registered): it asks nothing of an installer ([`WITHOUT_EFFECT`]); a tool of Windows does the work at the first start;
 //! or no public tool does. An element that is in no table is of the last kind.
 //!
 //! Names: smx-smx/Winter's schema, real manifests, facts/cbs.md 2.3 and 10.
@@ -49,7 +49,7 @@ const WITHOUT_TOOL: &[(&str, &str)] = &[
     ("imaging", "modules are not added to Sysprep\\ActionFiles: sysprep does not run them"),
     ("installerRegistrations", "an installer for other components is not registered"),
     ("instrumentation/counters", "performance counters need their manifest as it was before it was compiled; they are missing"),
-    ("languagePack", "the language is not registered; no public sample shows how"),
+    ("languagePack", "how a language that is not full, or not in Microsoft's list of language packs, is registered is not public"),
     ("memberships/categoryMembership/categoryInstance/shortCut", "the shortcut is missing"),
     ("networkComponents", "bindings of network drivers are not public; the driver is not bound"),
     ("SecureBoot", "keys of the firmware are not changed by an image"),
@@ -78,7 +78,8 @@ fn attributes<T>(element: &OtherElement, name: &str, read: impl Fn(&dyn Fn(&str)
 impl Context<'_> {
     pub(super) fn add_elements(&self, effects: &mut Effects) -> Result<(), EffectError> {
         for element in &self.component.other {
-            if find(WITHOUT_EFFECT, element).is_none() {
+            let done = element.path == "languagePack" && self.add_language(element, effects)?;
+            if !done && find(WITHOUT_EFFECT, element).is_none() {
                 self.defer(element, &mut effects.deferred)?;
             }
         }

@@ -22,6 +22,7 @@ mod files;
 mod firewall;
 mod first_boot;
 mod keys;
+mod languages;
 mod obsolete;
 mod security;
 mod services;

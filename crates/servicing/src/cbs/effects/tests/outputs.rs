@@ -62,6 +62,21 @@ fn each_other_element_has_its_fate() {
 }
 
 #[test]
+fn full_languages_are_registered() {
+    let pack = |sequence: &str| {
+        of(&format!("<languagePack xmlns='urn:schemas-microsoft-com:asm.internal.v1'><sequence {sequence}/></languagePack>"))
+    };
+    let german = pack("type='full' value='DE-de;en-US'");
+    let key = r"CurrentControlSet\Control\MUI\UILanguages\de-DE";
+    assert_eq!(super::values(&german, key), [super::number("LCID", 0x407), super::number("Type", 0x111)]);
+    assert_eq!(german.deferred, []);
+    for other in ["type='partial' value='ca-ES;es-ES'", "type='full' value='tlh-Piqd'", "type='full'"] {
+        let effects = pack(other);
+        assert_eq!((effects.registry.len(), commands(&effects)), (0, vec![("languagePack", "", None)]), "{other}");
+    }
+}
+
+#[test]
 fn names_do_not_become_commands() {
     let hostile = [
         r#"<mof name='$(runtime.wbem)\a%b.mof'/>"#,
