@@ -87,8 +87,10 @@ impl Context<'_> {
     }
 
     fn defer(&self, element: &OtherElement, deferred: &mut Vec<Deferred>) -> Result<(), EffectError> {
-        let mut push = |what: String, command: Option<String>, reason| {
-            deferred.push(Deferred { installer: element.path.clone(), what, command, reason });
+        let before = deferred.len();
+        let mut removals = 0_usize;
+        let mut push = |what: String, command: Option<String>, reason: &str| {
+            deferred.push(Deferred { installer: element.path.clone(), what, command, reason: reason.to_owned() });
         };
         match element.path.as_str() {
             "mof" => {
@@ -115,6 +117,7 @@ impl Context<'_> {
                 for (program, arguments, install) in attributes(element, "genericCommand", commands) {
                     // A command for removal: nothing to do.
                     if matches!(install.to_ascii_lowercase().as_str(), "false" | "no") {
+                        removals = removals.saturating_add(1);
                         continue;
                     }
                     let path = self.path(&program)?;
@@ -133,6 +136,10 @@ impl Context<'_> {
                 push(String::new(), command, "licences go to the store of the software protection service, which has no public format");
             }
             _ => push(String::new(), None, find(WITHOUT_TOOL, element).unwrap_or(NOT_KNOWN)),
+        }
+        // An element of a known name that holds nothing known.
+        if deferred.len() == before && removals == 0 {
+            deferred.push(Deferred { installer: element.path.clone(), what: String::new(), command: None, reason: NOT_KNOWN.to_owned() });
         }
         Ok(())
     }

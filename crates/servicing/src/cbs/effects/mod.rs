@@ -160,7 +160,7 @@ pub struct Deferred {
     /// The command that does it at the first start; `None` when no public tool of Windows does.
     pub command: Option<String>,
     /// Why it is not done here, and what is missing until it is done.
-    pub reason: &'static str,
+    pub reason: String,
 }
 
 /// Why the effects of a component are not known.

@@ -163,6 +163,6 @@ fn unknown_category(membership: &Membership) -> Deferred {
         installer: format!("memberships/{}", membership.type_name),
         what: membership.category.clone(),
         command: None,
-        reason: "no public source says what belonging to this category does",
+        reason: "no public source says what belonging to this category does".to_owned(),
     }
 }

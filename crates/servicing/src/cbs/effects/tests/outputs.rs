@@ -35,7 +35,7 @@ fn each_other_element_has_its_fate() {
       <genericCommands><genericCommand executableName='$(runtime.system32)\a.exe' arguments='/i x' install='true'/>
         <genericCommand executableName='$(runtime.system32)\a.exe' arguments='/u' install='false'/></genericCommands>
       <file name='a.ini'><lodctr/><ngen/><gac/></file><sppInstaller xmlns='urn:schemas-microsoft-com:spp:installer'/>
-      <rescache/><bfsvc/><networkComponents/><unheard/>
+      <rescache/><bfsvc/><networkComponents/><unheard/><HTTPAI/>
       <memberships><categoryMembership><id name='c' typeName='Shortcut'/><categoryInstance><shortCut/></categoryInstance></categoryMembership></memberships>";
     let effects = of(body);
     let expected = [
@@ -48,6 +48,7 @@ fn each_other_element_has_its_fate() {
         ("sppInstaller", "", Some(r#"cscript.exe //B "%windir%\System32\slmgr.vbs" /rilc"#)),
         ("networkComponents", "", None),
         ("unheard", "", None),
+        ("HTTPAI", "", None),
         ("memberships/categoryMembership/categoryInstance/shortCut", "", None),
     ];
     let mut found = commands(&effects);
@@ -98,7 +99,7 @@ fn the_first_boot_script() {
         installer: installer.to_owned(),
         what: what.to_owned(),
         command: command.map(str::to_owned),
-        reason: "r",
+        reason: "r".to_owned(),
     };
     let items = [
         ("a".to_owned(), item("mof", "x\r\ndel & %y", Some("mofcomp.exe \"x\""))),
