@@ -118,7 +118,9 @@ impl RegistryPath {
     /// # Errors
     /// Unknown roots and hives, names that are too long.
     pub fn parse(path: &str) -> Result<Self, RegistryPathError> {
-        let mut parts = path.split(['\\', '/']).filter(|part| !part.is_empty()).peekable();
+        // Names of keys may have slashes (`Channels\OpenSSH/Admin`); a path without any backslash was typed with slashes.
+        let separator = if path.contains('\\') { '\\' } else { '/' };
+        let mut parts = path.split(separator).filter(|part| !part.is_empty());
         let root = parts.next().unwrap_or_default().to_ascii_uppercase();
         let root = root.trim_end_matches(':');
         let (hive, prefix) = match root {
@@ -232,6 +234,8 @@ mod tests {
         assert_eq!(parse(r"HKU\S-1-5-18\Software"), r"HKU\S-1-5-18\Software");
         assert_eq!(parse(r"HKLM\BCD00000000\Objects"), r"HKLM\BCD00000000\Objects");
         assert_eq!(parse(r"HKCU"), "HKCU");
+        assert_eq!(parse("HKLM/SOFTWARE/Contoso"), r"HKLM\SOFTWARE\Contoso");
+        assert_eq!(parse(r"HKLM\SOFTWARE\Channels\OpenSSH/Admin"), r"HKLM\SOFTWARE\Channels\OpenSSH/Admin");
     }
 
     #[test]

@@ -17,15 +17,17 @@ mod generated;
 mod hives;
 mod identity;
 mod info;
+mod manifests;
 mod msix;
 mod packages;
 mod preinstallation;
 mod program;
 pub mod recipe;
 mod security;
-mod store;
+pub mod store;
 mod system;
 mod tree;
+pub mod updates;
 mod windows;
 
 pub use disc::{Capture, Options, write_medium};

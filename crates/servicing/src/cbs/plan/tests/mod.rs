@@ -1,0 +1,7 @@
+mod elevation;
+mod errors;
+mod features;
+mod fixture;
+mod packages;
+mod real;
+mod removal;
