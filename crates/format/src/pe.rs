@@ -1,6 +1,6 @@
 //! Portable Executable files, as far as servicing asks: for which machine, program or library, which version.
 //!
-//! Only headers and the version resource are read, so a file of any size costs a few small reads.
+//! Only headers and the resource asked for are read, so a file of any size costs a few small reads.
 //!
 //! ```text
 //! 0x3C u32 offset of "PE\0\0"; COFF header behind it: 0 u16 machine, 2 u16 sections, 16 u16 size of the optional header,
@@ -121,6 +121,41 @@ impl PeFile {
     /// # Errors
     /// When the file is no PE file, ends too early, or its resource directories are damaged.
     pub fn read(source: &dyn ReadAt) -> Result<Self, PeError> {
+        let headers = Headers::read(source)?;
+        let version = headers.resources()?.map(|resources| resources.first(VERSION_RESOURCE, None, MAX_VERSION_RESOURCE)).transpose()?;
+        let versions = version.flatten().as_deref().and_then(fixed_versions);
+        Ok(Self {
+            machine: Machine::from_code(headers.coff.u16(0)?),
+            library: headers.coff.u16(18)? & DLL != 0,
+            subsystem: headers.optional.u16(68)?,
+            versions,
+        })
+    }
+
+    /// The bytes of the resource of a type and a name, both numbers, in its first language; `None` when there is none. No more than
+    /// `limit` bytes are read.
+    ///
+    /// # Errors
+    /// As [`PeFile::read`].
+    pub fn resource(source: &dyn ReadAt, kind: u32, name: u32, limit: usize) -> Result<Option<Vec<u8>>, PeError> {
+        let headers = Headers::read(source)?;
+        Ok(headers.resources()?.map(|resources| resources.first(kind, Some(name), limit)).transpose()?.flatten())
+    }
+}
+
+/// Where the headers lie.
+struct Headers<'a> {
+    coff: Bytes<'a>,
+    optional: Bytes<'a>,
+    /// The section table.
+    table: Bytes<'a>,
+    sections: u16,
+    /// Offset of the third data directory in the optional header; `None` when it has none.
+    resources: Option<u64>,
+}
+
+impl<'a> Headers<'a> {
+    fn read(source: &'a dyn ReadAt) -> Result<Self, PeError> {
         let file = Bytes { source, base: 0, part: "DOS header" };
         if file.array::<2>(0)? != *b"MZ" {
             return Err(PeError::NotPe { reason: "it does not start with MZ" });
@@ -144,9 +179,13 @@ impl PeFile {
         }
         let table = Bytes { base: optional.base.saturating_add(optional_size), part: "section table", ..file };
         // The third directory is there if its end lies inside the optional header.
-        let resources = if optional_size >= directories.saturating_add(24) { optional.u32(directories.saturating_add(16))? } else { 0 };
-        let versions = if resources == 0 { None } else { Resources { table, sections, address: resources }.versions()? };
-        Ok(Self { machine: Machine::from_code(coff.u16(0)?), library: coff.u16(18)? & DLL != 0, subsystem: optional.u16(68)?, versions })
+        let resources = (optional_size >= directories.saturating_add(24)).then(|| directories.saturating_add(16));
+        Ok(Self { coff, optional, table, sections, resources })
+    }
+
+    fn resources(&self) -> Result<Option<Resources<'a>>, PeError> {
+        let address = self.resources.map(|offset| self.optional.u32(offset)).transpose()?.unwrap_or_default();
+        Ok((address != 0).then_some(Resources { table: self.table, sections: self.sections, address }))
     }
 }
 
@@ -214,12 +253,13 @@ impl<'a> Resources<'a> {
         Ok(None)
     }
 
-    fn versions(&self) -> Result<Option<Versions>, PeError> {
+    /// The resource of a type, with a name or the first, in the first language; at most `limit` bytes of it.
+    fn first(&self, kind: u32, name: Option<u32>, limit: usize) -> Result<Option<Vec<u8>>, PeError> {
         const SUBDIRECTORY: u32 = 0x8000_0000;
         let Some(root) = self.locate(self.address)? else { return Err(PeError::Resources { reason: "they lie in no section" }) };
         let mut directory = 0;
         // Three levels: type, name, language.
-        for id in [Some(VERSION_RESOURCE), None, None] {
+        for id in [Some(kind), name, None] {
             directory = match Self::entry(&root, directory & !SUBDIRECTORY, id)? {
                 Some(entry) => entry,
                 None if id.is_some() => return Ok(None),
@@ -231,10 +271,11 @@ impl<'a> Resources<'a> {
         }
         let leaf = u64::from(directory);
         let (address, size) = (root.u32(leaf)?, root.u32(leaf.saturating_add(4))?);
-        let Some(data) = self.locate(address)? else { return Err(PeError::Resources { reason: "the version lies in no section" }) };
-        let mut version = vec![0; usize::try_from(size).unwrap_or(usize::MAX).min(MAX_VERSION_RESOURCE)];
-        data.fill(&mut version, 0)?;
-        Ok(fixed_versions(&version))
+        let Some(data) = self.locate(address)? else { return Err(PeError::Resources { reason: "a resource lies in no section" }) };
+        let length = usize::try_from(size).unwrap_or(usize::MAX).min(limit).min(usize::try_from(data.source.size()).unwrap_or(usize::MAX));
+        let mut bytes = vec![0; length];
+        data.fill(&mut bytes, 0)?;
+        Ok(Some(bytes))
     }
 }
 

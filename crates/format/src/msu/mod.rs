@@ -11,6 +11,7 @@
 //! A package may be the file itself, and a large one may be spread over nested cabinets, with a `*cablist.ini`.
 
 mod answer_fragment;
+mod files;
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -20,12 +21,14 @@ use std::sync::Arc;
 pub use answer_fragment::{
     FragmentError, PackageIdentity, PackageProperties, ServicingRequest, parse_package_properties, parse_servicing_requests,
 };
+pub use files::{FilesError, LARGEST_MEMBER, Sink};
 
 use crate::archive::{Archive, ArchiveError, ArchiveMember};
 use crate::cab::{CabError, Cabinet};
 use crate::container_index::{ContainerIndex, ContainerKind, IndexError};
 use crate::io::{ReadAt, Reader};
 use crate::member_name::fold_name;
+use crate::wim::WimArchive;
 
 /// Bytes of all members of a cabinet that are opened at once, since they may have to be decoded into memory. The largest
 /// cumulative updates that came in cabinets have less than 1 GiB.
@@ -169,9 +172,6 @@ pub struct Update {
     pub others: Vec<ArchiveMember>,
 }
 
-/// Opens a WIM as an archive of the files of its one image.
-pub type OpenWim<'a> = dyn Fn(Arc<dyn ReadAt>) -> Result<Arc<dyn Archive>, Box<dyn Error + Send + Sync>> + 'a;
-
 /// What the first bytes of a file say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Magic {
@@ -203,13 +203,13 @@ impl Magic {
     }
 }
 
-fn open_archive(source: Arc<dyn ReadAt>, name: &str, open_wim: &OpenWim) -> Result<Option<Arc<dyn Archive>>, MsuError> {
+fn open_archive(source: Arc<dyn ReadAt>, name: &str) -> Result<Option<Arc<dyn Archive>>, MsuError> {
     Ok(match Magic::read(&*source)? {
         Magic::Cabinet => {
             let cabinet = Cabinet::open(source).map_err(|source| MsuError::Cabinet { name: name.to_owned(), source })?;
             Some(Arc::new(cabinet))
         }
-        Magic::Wim => Some(open_wim(source).map_err(|source| MsuError::Wim { name: name.to_owned(), source })?),
+        Magic::Wim => Some(Arc::new(WimArchive::open(source).map_err(|source| MsuError::Wim { name: name.to_owned(), source })?)),
         Magic::Psf | Magic::Other => None,
     })
 }
@@ -227,13 +227,13 @@ fn stem(name: &str) -> Vec<u16> {
 }
 
 impl Update {
-    /// Takes an update apart. `open_wim` is only called for files that are WIMs.
+    /// Takes an update apart.
     ///
     /// # Errors
     /// See [`MsuError`].
-    pub fn open(source: Arc<dyn ReadAt>, open_wim: &OpenWim) -> Result<Self, MsuError> {
+    pub fn open(source: Arc<dyn ReadAt>) -> Result<Self, MsuError> {
         let magic = Magic::read(&*source)?;
-        let archive = open_archive(source, "", open_wim)?.ok_or(MsuError::UnknownFormat)?;
+        let archive = open_archive(source, "")?.ok_or(MsuError::UnknownFormat)?;
         let mut update =
             Self { generation: Generation::Loose, packages: Vec::new(), requests: Vec::new(), properties: None, others: Vec::new() };
         if is_package(&archive.members()) {
@@ -241,7 +241,7 @@ impl Update {
             update.packages.push(PackageArchive::open(String::new(), archive, None)?);
             return Ok(update);
         }
-        let mut contents = Contents::read(&*archive, magic, open_wim)?;
+        let mut contents = Contents::read(&*archive, magic)?;
         update.generation = contents.generation(magic);
         for (name, package) in std::mem::take(&mut contents.packages) {
             update.packages.push(PackageArchive::open(name, package, Some(&contents.psf))?);
@@ -286,7 +286,7 @@ struct Contents {
 }
 
 impl Contents {
-    fn read(archive: &dyn Archive, outer: Magic, open_wim: &OpenWim) -> Result<Self, MsuError> {
+    fn read(archive: &dyn Archive, outer: Magic) -> Result<Self, MsuError> {
         let members = archive.members();
         if outer == Magic::Cabinet {
             check_memory("", &members)?;
@@ -298,7 +298,7 @@ impl Contents {
             let magic = Magic::read(&*source)?;
             let is_text = has_extension(&member.name, "xml") || ends_with(&member.name, "pkgProperties.txt");
             if magic != Magic::Other {
-                contents.add_nested(member, magic, source, open_wim)?;
+                contents.add_nested(member, magic, source)?;
             } else if is_text && member.length <= LARGEST_TEXT {
                 contents.add_text(member, source)?;
             } else {
@@ -308,12 +308,12 @@ impl Contents {
         Ok(contents)
     }
 
-    fn add_nested(&mut self, member: ArchiveMember, magic: Magic, source: Arc<dyn ReadAt>, open_wim: &OpenWim) -> Result<(), MsuError> {
+    fn add_nested(&mut self, member: ArchiveMember, magic: Magic, source: Arc<dyn ReadAt>) -> Result<(), MsuError> {
         if magic == Magic::Psf {
             self.psf.push((member.name, source));
             return Ok(());
         }
-        let Some(archive) = open_archive(source, &member.name, open_wim)? else { return Ok(()) };
+        let Some(archive) = open_archive(source, &member.name)? else { return Ok(()) };
         let members = archive.members();
         if is_package(&members) {
             self.packages.push((member.name, archive));

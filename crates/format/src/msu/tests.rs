@@ -21,12 +21,8 @@ fn package(mark: &[u8]) -> Vec<u8> {
     cabinet(WriterCompression::Mszip, &[("update.mum", mark), ("a\\b.dll", b"payload")])
 }
 
-fn no_wim(_: Arc<dyn ReadAt>) -> Result<Arc<dyn Archive>, Box<dyn Error + Send + Sync>> {
-    Err("no WIM expected".into())
-}
-
 fn open(bytes: Vec<u8>) -> Result<Update, MsuError> {
-    Update::open(Arc::new(bytes), &no_wim)
+    Update::open(Arc::new(bytes))
 }
 
 fn read(package: &PackageArchive, name: &str) -> Vec<u8> {
@@ -134,19 +130,86 @@ fn nested_cabinets_are_one_package() {
     assert_eq!(visited, [("A".into(), 3), ("b\\c".into(), 1), ("cabinet.cablist.ini".into(), 3), ("update.mum".into(), 3)]);
 }
 
+/// A WIM of one image with these files.
+fn wim(files: &[(&str, &[u8])]) -> Vec<u8> {
+    use crate::wim::write::{BlobSource, ImageSource, ImageToWrite, WimPlan, WriteOptions};
+    use crate::wim::{BlobId, Dentry, ImageInfo, Metadata, file_attributes};
+    let mut root = Dentry { attributes: file_attributes::DIRECTORY, ..Dentry::default() };
+    let mut blobs: HashMap<BlobId, Arc<[u8]>> = HashMap::new();
+    for (path, bytes) in files {
+        let mut folder = &mut root.children;
+        let mut parts: Vec<&str> = path.split('\\').collect();
+        let name = parts.pop().unwrap();
+        for part in parts {
+            folder.push(Dentry { name: part.into(), attributes: file_attributes::DIRECTORY, ..Dentry::default() });
+            folder = &mut folder.last_mut().unwrap().children;
+        }
+        let id = (!bytes.is_empty()).then(|| BlobId::of(bytes));
+        folder.push(Dentry { name: name.into(), attributes: 0x20, data: id, ..Dentry::default() });
+        blobs.extend(id.map(|id| (id, Arc::from(*bytes))));
+    }
+    let metadata = Box::new(Metadata { root, ..Metadata::default() });
+    let image = ImageToWrite { source: ImageSource::Tree(metadata), info: ImageInfo::named("update") };
+    let plan = WimPlan::new(vec![image], WriteOptions::new(None, [7; 16]), &|id| blobs.get(id).cloned().map(BlobSource::Bytes)).unwrap();
+    let mut output = io::Cursor::new(Vec::new());
+    plan.write(&mut output, &mut |_| ()).unwrap();
+    output.into_inner()
+}
+
 #[test]
-fn a_wim_is_opened_by_the_function_given() {
-    let inner = package(b"wim");
-    let contents = cabinet(WriterCompression::Stored, &[("LCU.cab", &inner)]);
-    let open_wim = |source: Arc<dyn ReadAt>| -> Result<Arc<dyn Archive>, Box<dyn Error + Send + Sync>> {
-        assert_eq!(source.size(), 208);
-        Ok(Arc::new(Cabinet::open(Arc::new(contents.clone()))?))
+fn an_update_may_be_a_wim_around_wims_and_cabinets() {
+    let stack = package(b"stack");
+    let mut psf = Vec::new();
+    let content = b"content of the file".to_vec();
+    let file = PsfFile {
+        name: r"amd64_a\f.dll",
+        kind: crate::container_index::SourceKind::Raw,
+        carried: &content,
+        digest: Digest::sha256(&content),
+        length: content.len() as u64,
+        time: 0,
     };
+    let index = write_psf("c", &[file], &mut psf).unwrap();
+    let cumulative = wim(&[("update.mum", b"mum"), ("express.psf.cix.xml", index.to_xml().as_bytes())]);
+    let update = open(wim(&[("SSU.cab", &stack), ("KB1.wim", &cumulative), ("KB1.psf", &psf), ("empty.txt", b"")])).unwrap();
+    assert_eq!(update.generation, Generation::Wim);
+    assert_eq!(names(&update), ["SSU.cab", "KB1.wim"]);
+    let [stack, cumulative] = update.packages.as_slice() else { panic!("two packages") };
+    let files = cumulative.files();
+    assert_eq!(files, [(r"amd64_a\f.dll".to_owned(), 19), ("update.mum".to_owned(), 3)]);
+    assert_eq!(cumulative.file(r"AMD64_A\F.DLL").unwrap(), content);
+    assert_eq!(cumulative.file("update.mum").unwrap(), b"mum");
+    assert!(matches!(cumulative.file("express.psf.cix.xml"), Err(FilesError::Archive(ArchiveError::NoSuchMember(_)))));
+    assert_eq!(stack.file(r"a\b.dll").unwrap(), b"payload");
     let mut wim = b"MSWIM\0\0\0".to_vec();
     wim.write_all(&[0; 200]).unwrap();
-    let update = Update::open(Arc::new(wim.clone()), &open_wim).unwrap();
-    assert_eq!((update.generation, names(&update)), (Generation::Wim, vec!["LCU.cab"]));
     assert!(matches!(open(wim), Err(MsuError::Wim { .. })));
+}
+
+/// Every file of every real package, by its stated digest.
+#[test]
+fn real_packages_give_all_their_files() {
+    for (file, count) in [
+        ("Windows6.1-KB2465285-x64.msu", 34),
+        ("Windows8.1-KB2937592-x86.msu", 247),
+        ("OpenSSH-19041/OpenSSH-Client-Package~31bf3856ad364e35~amd64~~.cab", 25),
+    ] {
+        let Some(path) = wimwright_testkit::test_data(&format!("msu_cab/{file}")) else { return };
+        let update = open(std::fs::read(path).unwrap()).unwrap();
+        let package = &update.packages[0];
+        let made = std::sync::Mutex::new(Vec::new());
+        package
+            .make(&|_| true, &|name, bytes| {
+                made.lock().unwrap().push((name.to_owned(), bytes.len() as u64));
+                Ok(())
+            })
+            .unwrap();
+        let mut made = made.into_inner().unwrap();
+        made.sort_by_cached_key(|(name, _)| fold_name(name));
+        assert_eq!(made, package.files(), "{file}");
+        assert_eq!(made.len(), count, "{file}");
+        assert!(!package.file("update.mum").unwrap().is_empty());
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@
 //!
 //! Reading: [`Wim::open`]. Writing: [`write::WimPlan`]. What the format is, with sources and limits: `docs/formats/wim.md`.
 
+mod archive;
 mod blob_id;
 mod blob_table;
 mod dentry;
@@ -38,6 +39,7 @@ mod workers;
 pub mod write;
 pub mod xml;
 
+pub use archive::WimArchive;
 pub use blob_id::{BlobId, ParseBlobIdError};
 pub use blob_table::{Blob, MAX_BLOB_TABLE_SIZE};
 pub use dentry::{Dentry, NamedStream, Reparse, file_attributes};

@@ -8,4 +8,10 @@
 //!
 //! Sources: facts of `docs/formats/cbs.md`, each with its origin and how sure it is.
 
+pub mod dictionary;
+pub mod effects;
+pub mod install;
+pub mod plan;
+pub mod source;
 pub mod state;
+pub mod store;

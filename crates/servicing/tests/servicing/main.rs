@@ -5,6 +5,7 @@ mod eligibility;
 mod files;
 mod inventory;
 mod metadata;
+mod packages;
 mod placed;
 mod provenance;
 mod registry;
