@@ -17,3 +17,4 @@ pub mod source;
 pub mod state;
 pub mod step;
 pub mod store;
+pub mod verify;

@@ -5,6 +5,7 @@
 mod consistency;
 mod differentials;
 mod real;
+mod verified;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
