@@ -16,6 +16,8 @@ use wimwright_format::security_descriptor::SecurityDescriptor;
 use wimwright_image::registry::{self, HiveFile};
 use wimwright_image::{Image, ImageError};
 
+use crate::inheritance::{Kind, encoded_with_inherited};
+
 use super::effects::{Effects, Operation, RegistryEffect, effects};
 use super::plan::{PlanError, Request, plan};
 use super::store::{STORE_FOLDER, Store, StoreError, WINNERS, payload_path};
@@ -232,7 +234,9 @@ impl Verification {
                 if let (Some(expected), Some(found)) = (&file.security, entry.security())
                     && expected != found
                 {
-                    let (expected, found) = (descriptor_text(expected), descriptor_text(found));
+                    let parent = name.rsplit_once('\\').and_then(|(parent, _)| tree.at(parent)?.security());
+                    let expected = parent.map_or_else(|| expected.to_vec(), |parent| encoded_with_inherited(expected, parent, Kind::File));
+                    let (expected, found) = (descriptor_text(&expected), descriptor_text(found));
                     // Two descriptors that say the same may be laid out differently.
                     if expected != found {
                         self.add(Difference::FileSecurity, keyform, name.clone(), expected, found);
