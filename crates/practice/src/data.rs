@@ -1,9 +1,13 @@
 //! Names and numbers of the Windows that the practice media imitate: Windows 11, version 24H2.
 
+use wimwright_format::manifest::Version;
+
 /// Major, minor, build, revision.
 pub(crate) const VERSION: [u16; 4] = [10, 0, 26100, 1742];
 /// The same as text.
 pub(crate) const VERSION_TEXT: &str = "10.0.26100.1742";
+/// The version of the servicing stack.
+pub(crate) const STACK_VERSION: Version = Version([10, 0, 26100, 1738]);
 /// When the media's files were written: 2024-09-06T00:00:00Z as FILETIME.
 pub(crate) const BUILD_TIME: u64 = 133_700_544_000_000_000;
 /// When a captured installation was used: 2024-11-20T00:00:00Z.

@@ -4,7 +4,7 @@ use std::io;
 
 use wimwright_format::media::BridgeError;
 use wimwright_format::wim::write::WriteError;
-use wimwright_format::{reg_file, regf, reparse, security_descriptor};
+use wimwright_format::{manifest, reg_file, regf, reparse, security_descriptor};
 
 /// Why a practice medium could not be made. But for [`Error::Io`], [`Error::Disc`] and [`Error::Wim`], which the host may cause,
 /// each would be a mistake in this crate.
@@ -45,6 +45,9 @@ pub enum Error {
     /// A link cannot be encoded.
     #[error("a link of the practice medium cannot be made")]
     Reparse(#[from] reparse::ReparseError),
+    /// The manifest of a component that a store is to have cannot be read.
+    #[error("a component of the store cannot be made")]
+    Manifest(#[from] manifest::Error),
     /// An app package cannot be put together.
     #[error("an app package cannot be made")]
     Zip(#[from] zip::result::ZipError),

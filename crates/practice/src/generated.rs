@@ -8,6 +8,7 @@ use std::io::{Read, Result};
 use std::sync::{Arc, LazyLock};
 
 use sha1::{Digest, Sha1};
+use sha2::Sha256;
 use wimwright_format::wim::BlobId;
 use wimwright_format::wim::write::{BlobSource, OpenStream};
 
@@ -50,14 +51,15 @@ impl Generated {
         Reader { packed: matches!(self.kind, Kind::Packed), seed: self.seed, left: self.size, number: 0, block: head, position: 0 }
     }
 
-    /// Hashes the contents.
-    pub(crate) fn id(&self) -> BlobId {
+    /// Hashes the contents: by SHA-1 and by SHA-256.
+    pub(crate) fn hashes(&self) -> (BlobId, [u8; 32]) {
         let mut reader = self.reader();
-        let mut hash = Sha1::new();
+        let (mut sha1, mut sha256) = (Sha1::new(), Sha256::new());
         while let Some(bytes) = reader.next_bytes(BLOCK_SIZE) {
-            hash.update(bytes);
+            sha1.update(bytes);
+            sha256.update(bytes);
         }
-        BlobId(hash.finalize().into())
+        (BlobId(sha1.finalize().into()), sha256.finalize().into())
     }
 
     /// The contents as a blob to be written.

@@ -1,51 +1,32 @@
-//! Identities of the components that a practice image has, as Windows' own are.
+//! Identities of the components and packages that practice images and updates have, as Windows' own are.
 
 use wimwright_format::manifest::{Identity, Version};
 
 /// The public key token of Windows' own components.
 pub(crate) const PUBLIC_KEY_TOKEN: &str = "31bf3856ad364e35";
 
-/// A component of Windows.
-#[derive(Debug, Clone)]
-pub(crate) struct Component {
-    /// `Microsoft-Windows-ntdll`.
-    pub name: String,
-    /// `amd64`, `wow64`, `x86`, `msil`.
-    pub architecture: &'static str,
-    /// `neutral`, or a language.
-    pub culture: &'static str,
-    /// `10.0.26100.1742`.
-    pub version: String,
+/// The identity of a component or deployment of Windows. `language` is a tag, or `neutral`.
+pub(crate) fn component(name: &str, architecture: &str, language: &str, version: Version) -> Identity {
+    Identity { version_scope: Some("nonSxS".to_owned()), ..package(name, architecture, language, version) }
 }
 
-impl Component {
-    /// The name of the component's folder and manifest.
-    pub(crate) fn key_form(&self) -> String {
-        self.assembly_identity().keyform()
+/// The identity of a package of Windows. `language` is a tag, or `neutral`.
+pub(crate) fn package(name: &str, architecture: &str, language: &str, version: Version) -> Identity {
+    Identity {
+        name: name.to_owned(),
+        version,
+        architecture: Some(architecture.to_owned()),
+        language: Some(language).filter(|language| *language != "neutral").map(str::to_owned),
+        public_key_token: Some(PUBLIC_KEY_TOKEN.to_owned()),
+        assembly_type: None,
+        version_scope: None,
+        build_type: Some("release".to_owned()),
     }
+}
 
-    /// The identity as the COMPONENTS hive has it.
-    pub(crate) fn identity(&self) -> String {
-        self.assembly_identity().component_string()
-    }
-
-    /// The key of a deployment in the COMPONENTS hive.
-    pub(crate) fn deployment_key(&self) -> String {
-        self.assembly_identity().deployment_key()
-    }
-
-    fn assembly_identity(&self) -> Identity {
-        Identity {
-            name: self.name.clone(),
-            version: self.version.parse().unwrap_or(Version::ZERO),
-            architecture: Some(self.architecture.to_owned()),
-            language: Some(self.culture).filter(|culture| *culture != "neutral").map(str::to_owned),
-            public_key_token: Some(PUBLIC_KEY_TOKEN.to_owned()),
-            assembly_type: None,
-            version_scope: Some("nonSxS".to_owned()),
-            build_type: Some("release".to_owned()),
-        }
-    }
+/// The deployment of an update that has this name.
+pub(crate) fn deployment(name: &str, package: &Identity) -> Identity {
+    Identity { name: format!("{name}-Deployment"), version_scope: Some("nonSxS".to_owned()), ..package.clone() }
 }
 
 #[cfg(test)]
@@ -75,8 +56,7 @@ mod tests {
                 "amd64_microsoft-windows-ntdll_31bf3856ad364e35_6.1.7601.18247_none_b6df585112e2f85b",
             ),
         ] {
-            let component = Component { name: name.to_owned(), architecture: "amd64", culture, version: version.to_owned() };
-            assert_eq!(component.key_form(), key_form);
+            assert_eq!(component(name, "amd64", culture, version.parse().unwrap()).keyform(), key_form);
         }
     }
 }

@@ -3,7 +3,7 @@
 use wimwright_format::wim::{ImageInfo, Metadata};
 
 use crate::contents::Contents;
-use crate::data::{BUILD_TIME, VERSION};
+use crate::data::BUILD_TIME;
 
 /// The texts of an image's XML data.
 pub(crate) struct Description<'a> {
@@ -17,6 +17,10 @@ pub(crate) struct Description<'a> {
     pub flags: &'a str,
     /// Captured: no flags, no display name, another time.
     pub captured_at: Option<u64>,
+    /// `WINDOWS/ARCH`.
+    pub architecture: u32,
+    /// `WINDOWS/VERSION`.
+    pub version: [u16; 4],
 }
 
 /// Describes an image.
@@ -27,11 +31,11 @@ pub(crate) fn describe(description: &Description<'_>, metadata: &Metadata, conte
     info.set_time("CREATIONTIME", created);
     info.set_time("LASTMODIFICATIONTIME", created + 1140 * 10_000_000);
     let is_client = description.installation_type == "Client";
-    let [major, minor, build, revision] = VERSION.map(|number| number.to_string());
+    let [major, minor, build, revision] = description.version.map(|number| number.to_string());
     if is_client {
         info.set("WIMBOOT", "0");
     }
-    info.set("WINDOWS/ARCH", "9");
+    info.set("WINDOWS/ARCH", &description.architecture.to_string());
     info.set("WINDOWS/PRODUCTNAME", "Microsoft® Windows® Operating System");
     info.set("WINDOWS/EDITIONID", description.edition);
     info.set("WINDOWS/INSTALLATIONTYPE", description.installation_type);

@@ -1,178 +1,260 @@
-//! Packages, features and capabilities: what the component-based servicing of Windows records.
+//! The packages of a practice image: what they are, what they bring, and their features and capabilities.
 
-use sha2::{Digest, Sha256};
+use wimwright_format::manifest::{Identity, PackageId, Version};
 use wimwright_format::regf::Data;
 
+use crate::apps;
 use crate::contents::Contents;
-use crate::data::{BUILD_TIME, VERSION_TEXT};
+use crate::data::{STACK_VERSION, VERSION};
 use crate::error::Error;
-use crate::hives::HiveFile;
-use crate::identity::PUBLIC_KEY_TOKEN;
-use crate::tree::ImageTree;
+use crate::generated::{Generated, Kind, seed_of};
+use crate::identity::{component, deployment, package};
+use crate::manifests::{Applicable, Assembly, Carried, Component, Deployment, Package, Parent, PayloadFile, RegistryValue, State, Update};
+use crate::program::{Program, Resource};
+use crate::system::SystemFile;
 
-/// The key of servicing, below the root of the SOFTWARE hive.
-const SERVICING: &str = r"Microsoft\Windows\CurrentVersion\Component Based Servicing";
-/// States of packages and features.
-const REMOVED: u32 = 0;
-const STAGED: u32 = 0x40;
-const INSTALLED: u32 = 0x70;
+/// The fourth number of the packages that cumulative updates come in.
+const ROLLUP_REVISION: u16 = 10;
 
-/// A package: name, architecture, language, state, kind of release, its features with their states.
-struct Package {
-    name: &'static str,
-    architecture: &'static str,
-    language: &'static str,
-    state: u32,
-    release_type: &'static str,
-    features: &'static [(&'static str, u32)],
-}
+/// The version of the practice Windows.
+pub(crate) const WINDOWS: Version = Version(VERSION);
 
-impl Package {
-    const fn new(name: &'static str, state: u32, release_type: &'static str, features: &'static [(&'static str, u32)]) -> Self {
-        Self { name, architecture: "amd64", language: "", state, release_type, features }
-    }
+/// A feature: its name, and its state in a practice image.
+type Feature = (&'static str, State);
 
-    fn identity(&self, version: &str) -> String {
-        format!("{}~{PUBLIC_KEY_TOKEN}~{}~{}~{version}", self.name, self.architecture, self.language)
-    }
-}
-
-const PACKAGES: [Package; 12] = [
-    Package::new(
+/// Packages with features.
+const FEATURES: [(&str, &[Feature]); 5] = [
+    (
         "Microsoft-Windows-Foundation-Package",
-        INSTALLED,
-        "Foundation",
         &[
-            ("TelnetClient", STAGED),
-            ("TFTP", STAGED),
-            ("Printing-PrintToPDFServices-Features", INSTALLED),
-            ("SearchEngine-Client-Package", INSTALLED),
+            ("TelnetClient", State::Staged),
+            ("TFTP", State::Staged),
+            ("Printing-PrintToPDFServices-Features", State::Installed),
+            ("SearchEngine-Client-Package", State::Installed),
         ],
     ),
-    Package::new(
+    (
         "Microsoft-Windows-Client-Features-Package",
-        INSTALLED,
-        "Feature Pack",
-        &[("MediaPlayback", INSTALLED), ("WorkFolders-Client", INSTALLED), ("Microsoft-Hyper-V-All", STAGED), ("Containers", STAGED)],
+        &[
+            ("MediaPlayback", State::Installed),
+            ("WorkFolders-Client", State::Installed),
+            ("Microsoft-Hyper-V-All", State::Staged),
+            ("Containers", State::Staged),
+        ],
     ),
-    Package::new("Microsoft-Windows-NetFx3-OC-Package", STAGED, "OnDemand Pack", &[("NetFx3", REMOVED)]),
-    Package::new("Microsoft-Windows-SMB1-Package", STAGED, "Feature Pack", &[("SMB1Protocol", REMOVED), ("SMB1Protocol-Client", REMOVED)]),
-    Package::new(
-        "Microsoft-Windows-Printing-Foundation-Package",
-        INSTALLED,
-        "Feature Pack",
-        &[("Printing-Foundation-Features", INSTALLED)],
-    ),
-    Package { language: "en-US", ..Package::new("Microsoft-Windows-Client-LanguagePack-Package", INSTALLED, "Language Pack", &[]) },
-    Package { language: "en-US", ..Package::new("Microsoft-Windows-Foundation-Package", INSTALLED, "Foundation", &[]) },
-    Package::new("Microsoft-Windows-EditionSpecific-Professional-Package", INSTALLED, "Product", &[]),
-    Package::new("Microsoft-Windows-EditionSpecific-Enterprise-Package", STAGED, "Product", &[]),
-    Package {
-        language: "en-US",
-        ..Package::new("Microsoft-Windows-LanguageFeatures-Basic-en-us-Package", INSTALLED, "OnDemand Pack", &[])
-    },
-    Package::new("Microsoft-Windows-Notepad-System-FoD-Package", INSTALLED, "OnDemand Pack", &[]),
-    Package::new("Package_for_ServicingStack_1738", INSTALLED, "Update", &[]),
+    ("Microsoft-Windows-NetFx3-OC-Package", &[("NetFx3", State::Removed)]),
+    ("Microsoft-Windows-SMB1-Package", &[("SMB1Protocol", State::Removed), ("SMB1Protocol-Client", State::Removed)]),
+    ("Microsoft-Windows-Printing-Foundation-Package", &[("Printing-Foundation-Features", State::Installed)]),
 ];
 
-/// Capabilities (features on demand) with the package of each that is installed.
-const CAPABILITIES: [(&str, &str, &str); 2] = [
-    ("Language.Basic~~~en-US~0.0.1.0", "Microsoft-Windows-LanguageFeatures-Basic-en-us-Package", "en-US"),
-    ("Microsoft.Windows.Notepad.System~~~~0.0.1.0", "Microsoft-Windows-Notepad-System-FoD-Package", ""),
-];
-
-/// Writes the packages' manifests and catalogs, and their keys.
-pub(crate) fn add(tree: &mut ImageTree, contents: &mut Contents, software: &mut HiveFile) -> Result<(), Error> {
-    software.set(SERVICING, "EnableLog", &Data::Dword(1))?;
-    software.set(SERVICING, "ProcessorArchitecture", &Data::Dword(9))?;
-    software.set(SERVICING, "BuildBranch", &Data::Text("ge_release".into()))?;
-    for name in ["ApplicabilityEvaluationCache", "PackageDetect", "PackagesPending", "SessionsPending", "UpdateDetect", "Sessions"] {
-        software.key(&format!(r"{SERVICING}\{name}"))?;
-    }
-    let stack = r"%SystemRoot%\WinSxS\amd64_microsoft-windows-servicingstack_31bf3856ad364e35_10.0.26100.1738_none_a55a2c5b6f2c8b7c";
-    software.set(&format!(r"{SERVICING}\Version"), "10.0.26100.1738", &Data::ExpandableText(stack.into()))?;
-    for package in &PACKAGES {
-        add_package(tree, contents, software, package)?;
-    }
-    for (capability, package, language) in CAPABILITIES {
-        let identity = format!("{package}~{PUBLIC_KEY_TOKEN}~amd64~{language}~{VERSION_TEXT}");
-        let key = format!(r"{SERVICING}\CapabilityIndex\{capability}");
-        software.set(&key, &identity, &Data::Dword(0))?;
-    }
-    let sessions = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n<Sessions>\r\n<Session version=\"2\" id=\"31129598_1077936128\" client=\"DISM Package Manager Provider\" options=\"8\" currentphase=\"6\" lastsuccessfulstate=\"Complete\" pendingfollower=\"False\" retry=\"False\" Queued=\"2024/09/06/03:14:07\" Started=\"2024/09/06/03:14:07\" Complete=\"2024/09/06/03:15:30\" status=\"0x0\"/>\r\n</Sessions>\r\n";
-    tree.file("Windows/servicing/Sessions/Sessions.xml", contents.add(sessions))?;
-    Ok(())
+/// What makes the packages of one Windows.
+pub(crate) struct PackageMaker<'a> {
+    pub contents: &'a mut Contents,
+    pub architecture: &'a str,
+    pub version: Version,
 }
 
-fn add_package(tree: &mut ImageTree, contents: &mut Contents, software: &mut HiveFile, package: &Package) -> Result<(), Error> {
-    let identity = package.identity(VERSION_TEXT);
-    let path = format!("Windows/servicing/Packages/{identity}");
-    let manifest = contents.add(package_manifest(package));
-    tree.file(&format!("{path}.mum"), manifest)?;
-    let catalog = catalog(&identity);
-    let thumbprint: String = Sha256::digest(&catalog).iter().map(|byte| format!("{byte:02x}")).collect();
-    let catalog = contents.add(catalog);
-    tree.file(&format!("{path}.cat"), catalog)?;
-    tree.link(&format!("{path}.cat"), &format!("Windows/System32/CatRoot/{{F750E6C3-38EE-11D1-85E5-00C04FC295EE}}/{identity}.cat"))?;
-    tree.file(&format!("Windows/WinSxS/Catalogs/{thumbprint}.cat"), catalog)?;
-
-    let key = format!(r"{SERVICING}\Packages\{identity}");
-    let values = [
-        ("CurrentState", Data::Dword(package.state)),
-        ("InstallClient", Data::Text("DISM Package Manager Provider".into())),
-        ("InstallLocation", Data::Text(format!(r"\\?\C:\Windows\CbsTemp\31129598_1077936128\{}\", package.name))),
-        ("InstallName", Data::Text(format!("{identity}.mum"))),
-        ("InstallTimeHigh", Data::Dword((BUILD_TIME >> 32) as u32)),
-        ("InstallTimeLow", Data::Dword(BUILD_TIME as u32)),
-        ("InstallUser", Data::Text("S-1-5-18".into())),
-        ("SelfUpdate", Data::Dword(0)),
-        ("Visibility", Data::Dword(1)),
-    ];
-    for (name, data) in values {
-        software.set(&key, name, &data)?;
+impl PackageMaker<'_> {
+    /// The packages of an edition with these files of Windows.
+    pub(crate) fn of_edition(&mut self, files: &[&SystemFile]) -> Result<Vec<Package>, Error> {
+        let (language, neutral): (Vec<&SystemFile>, Vec<&SystemFile>) = files.iter().partition(|file| file.component.language.is_some());
+        let mut packages = Vec::new();
+        for (name, features) in FEATURES {
+            let release_type = if name.contains("Foundation-Package") { "Foundation" } else { "Feature Pack" };
+            let mut package = self.package(name, "neutral", release_type);
+            if name == "Microsoft-Windows-Foundation-Package" {
+                package
+                    .updates
+                    .push(Update::hidden(of_files("Microsoft-Windows-Foundation", &package.identity, &neutral), State::Installed));
+            }
+            for (feature, state) in features {
+                package.updates.push(self.feature(feature, *state, &package.identity)?);
+            }
+            packages.push(package);
+        }
+        let mut language_pack = self.package("Microsoft-Windows-Client-LanguagePack-Package", "en-US", "Language Pack");
+        let deployment = of_files("Microsoft-Windows-Client-LanguagePack", &language_pack.identity, &language);
+        language_pack.updates.push(Update::hidden(deployment, State::Installed));
+        packages.push(language_pack);
+        packages.push(self.plain("Microsoft-Windows-Foundation-Package", "en-US", "Foundation", State::Installed)?);
+        packages.push(self.plain("Microsoft-Windows-EditionSpecific-Professional-Package", "neutral", "Product", State::Installed)?);
+        packages.push(self.plain("Microsoft-Windows-EditionSpecific-Enterprise-Package", "neutral", "Product", State::Staged)?);
+        for (name, capability, language) in [
+            ("Microsoft-Windows-LanguageFeatures-Basic-en-us-Package", "Language.Basic", Some("en-US")),
+            ("Microsoft-Windows-Notepad-System-FoD-Package", "Microsoft.Windows.Notepad.System", None),
+        ] {
+            let mut package = self.plain(name, "neutral", "OnDemand Pack", State::Installed)?;
+            package.capability = Some((capability.to_owned(), language));
+            package.parents.push(self.parent("Microsoft-Windows-Client-Features-Package"));
+            packages.push(package);
+        }
+        packages.push(self.servicing_stack(STACK_VERSION)?);
+        packages.push(self.rollup(Vec::new()));
+        Ok(packages)
     }
-    software.set(&format!(r"{key}\Owners"), &identity, &Data::Dword(0x2_0000 | package.state))?;
-    for (feature, state) in package.features {
-        software.set(&format!(r"{key}\Updates"), feature, &Data::Dword(*state))?;
-        let notifications = format!(r"{SERVICING}\Notifications\OptionalFeatures\{feature}");
-        software.set(&notifications, "Selection", &Data::Dword(u32::from(*state == INSTALLED)))?;
-        if *state == REMOVED {
-            software.set(&notifications, "Removed", &Data::Dword(1))?;
+
+    /// The packages of a Windows PE.
+    pub(crate) fn of_preinstallation(&mut self, files: &[&SystemFile]) -> Result<Vec<Package>, Error> {
+        let mut foundation = self.package("Microsoft-Windows-WinPE-Package", "neutral", "Foundation");
+        foundation.updates.push(Update::hidden(of_files("Microsoft-Windows-WinPE", &foundation.identity, files), State::Installed));
+        let language_pack = self.plain("Microsoft-Windows-WinPE-LanguagePack-Package", "en-US", "Language Pack", State::Installed)?;
+        Ok(vec![foundation, language_pack, self.servicing_stack(STACK_VERSION)?, self.rollup(Vec::new())])
+    }
+
+    /// The package of a servicing stack, with the library that knows the dictionary of compressed manifests.
+    pub(crate) fn servicing_stack(&mut self, stack: Version) -> Result<Package, Error> {
+        let Version([_, _, build, revision]) = stack;
+        let name = format!("Package_for_ServicingStack_{revision}");
+        let identity = package(&name, self.architecture, "neutral", Version([build, revision, 1, 1]));
+        let mut program = Program::of_name("wcp.dll", self.architecture != "x86");
+        program.version = stack.0;
+        program.resources.push(Resource { kind: MANIFEST_DICTIONARY, name: 1, bytes: DICTIONARY.as_bytes().to_vec() });
+        let library = Generated { kind: Kind::Program(program), seed: seed_of("wcp.dll"), size: 48 << 10 }.bytes()?;
+        let files = vec![self.file("wcp.dll", None, library)];
+        let stack = Component::of_files(servicing_stack(self.architecture, stack), files).assemble();
+        let elevated = vec![stack.identity.clone()];
+        let deployment = Deployment { identity: deployment(&name, &identity), components: vec![stack] };
+        let mut update = Update::hidden(deployment, State::Installed);
+        update.applicable = Some(Applicable::Components(elevated));
+        Ok(Package { identifier: format!("KB50{revision:05}"), updates: vec![update], ..Package::new(identity, "Update") })
+    }
+
+    /// The cumulative update that Windows has: sets the revision of its build, and brings these components.
+    pub(crate) fn rollup(&mut self, mut components: Vec<Assembly>) -> Package {
+        let Version([major, minor, build, revision]) = self.version;
+        let mut version = component("Microsoft-Windows-CoreOS-Revision", self.architecture, "neutral", self.version);
+        version.assembly_type = None;
+        let value =
+            |name: &str, data: Data| RegistryValue { key: r"Microsoft\Windows NT\CurrentVersion".to_owned(), name: name.to_owned(), data };
+        let registry = vec![
+            value("UBR", Data::Dword(u32::from(revision))),
+            value("LCUVer", Data::Text(format!("{major}.{minor}.{build}.{revision}"))),
+        ];
+        components.insert(0, Component { registry, ..Component::of_files(version.clone(), Vec::new()) }.assemble());
+        let package_version = Version([build, revision, 1, ROLLUP_REVISION]);
+        let identity = package("Package_for_RollupFix", self.architecture, "neutral", package_version);
+        let parent = self.parent("Microsoft-Windows-Foundation-Package");
+        // Any version of the build will do.
+        let parent = Parent { identity: Identity { version: Version([major, minor, build, 1]), ..parent.identity }, ..parent };
+
+        let inner = package(&format!("Package_1_for_KB50{revision:05}"), self.architecture, "neutral", package_version);
+        let deployment = Deployment { identity: deployment(&inner.name, &inner), components };
+        let mut update = Update::hidden(deployment, State::Installed);
+        update.applicable = Some(Applicable::Components(vec![version]));
+        let inner = Package { deep: true, updates: vec![update], ..Package::new(inner, "Security Update") };
+        let update = Update {
+            name: hidden_update(&inner),
+            feature: None,
+            applicable: None,
+            carried: Carried::Package(Box::new(inner)),
+            state: State::Installed,
+        };
+        Package {
+            identifier: format!("KB50{revision:05}"),
+            parents: vec![parent],
+            updates: vec![update],
+            ..Package::new(identity, "Security Update")
         }
     }
-    software.set(&format!(r"{SERVICING}\PackageIndex\{}", package.identity("0.0.0.0")), &identity, &Data::Dword(0))?;
-    Ok(())
+
+    /// A package that must be there.
+    pub(crate) fn parent(&self, name: &str) -> Parent {
+        Parent { identity: package(name, self.architecture, "neutral", self.version), staged: false }
+    }
+
+    /// A package without updates.
+    pub(crate) fn package(&self, name: &str, language: &str, release_type: &'static str) -> Package {
+        Package::new(package(name, self.architecture, language, self.version), release_type)
+    }
+
+    /// A package of this version of Windows with one component, which has one file.
+    fn plain(&mut self, name: &str, language: &str, release_type: &'static str, state: State) -> Result<Package, Error> {
+        let package = self.package(name, language, release_type);
+        self.filled(package, state)
+    }
+
+    /// A package with one component, which has one file.
+    pub(crate) fn plain_of(&mut self, id: &PackageId, state: State) -> Result<Package, Error> {
+        let language = if id.language.is_empty() { "neutral" } else { &id.language };
+        let mut identity = package(&id.name, &id.architecture, language, id.version);
+        identity.public_key_token = Some(id.public_key_token.clone());
+        self.filled(Package::new(identity, "Feature Pack"), state)
+    }
+
+    fn filled(&mut self, mut package: Package, state: State) -> Result<Package, Error> {
+        let name = package.identity.name.trim_end_matches("-Package").to_owned();
+        let suffix = package.identity.language.as_ref().map(|language| format!(".{}", language.to_lowercase())).unwrap_or_default();
+        let library = self.program(&format!("{}{suffix}.dll", name.trim_start_matches("Microsoft-Windows-")), "Windows/System32")?;
+        let identity = Identity { name: format!("{name}{suffix}"), version_scope: Some("nonSxS".to_owned()), ..package.identity.clone() };
+        let components = vec![Component::of_files(identity, vec![library]).assemble()];
+        let deployment = Deployment { identity: deployment(&name, &package.identity), components };
+        package.updates.push(Update::hidden(deployment, state));
+        package.state = state;
+        Ok(package)
+    }
+
+    /// A feature with one component: a file and a value of the registry.
+    pub(crate) fn feature(&mut self, name: &str, state: State, package: &Identity) -> Result<Update, Error> {
+        let files = vec![self.program(&format!("{name}.dll"), "Windows/System32")?];
+        let value = RegistryValue {
+            key: format!(r"Microsoft\Windows\CurrentVersion\Practice\Features\{name}"),
+            name: "Version".to_owned(),
+            data: Data::Text(self.version.to_string()),
+        };
+        let identity = component(&format!("Microsoft-Windows-{name}"), self.architecture, "neutral", self.version);
+        let components = vec![Component { registry: vec![value], ..Component::of_files(identity, files) }.assemble()];
+        let deployment = Deployment { identity: deployment(&format!("Microsoft-Windows-{name}"), package), components };
+        Ok(Update {
+            name: name.to_owned(),
+            feature: Some(state.is_installed()),
+            applicable: None,
+            carried: Carried::Deployment(deployment),
+            state,
+        })
+    }
+
+    /// A small library or program as a component's file.
+    pub(crate) fn program(&mut self, name: &str, directory: &str) -> Result<PayloadFile, Error> {
+        let bytes = apps::program(name, 12 << 10)?;
+        Ok(self.file(name, Some(directory), bytes))
+    }
+
+    /// A component's file.
+    pub(crate) fn file(&mut self, name: &str, directory: Option<&str>, bytes: Vec<u8>) -> PayloadFile {
+        let (blob, sha256) = self.contents.add_hashed(bytes);
+        PayloadFile { name: name.to_owned(), destination: directory.map(|directory| format!("{directory}/{name}")), blob, sha256 }
+    }
 }
 
-fn package_manifest(package: &Package) -> String {
-    let Package { name, architecture, language, release_type, features, .. } = package;
-    let language = if language.is_empty() { "neutral" } else { language };
-    let update = |(feature, state): &(&str, u32)| {
-        format!(
-            "    <update name=\"{feature}\">\r\n      <selectable disposition=\"{}\"/>\r\n      <component>\r\n        <assemblyIdentity name=\"Microsoft-Windows-Foundation-Deployment\" version=\"{VERSION_TEXT}\" processorArchitecture=\"amd64\" language=\"neutral\" buildType=\"release\" publicKeyToken=\"{PUBLIC_KEY_TOKEN}\" versionScope=\"nonSxS\"/>\r\n      </component>\r\n    </update>\r\n",
-            if *state == INSTALLED { "detect" } else { "staged" }
-        )
-    };
-    let updates: String = features.iter().map(update).collect();
-    format!(
-        "<?xml version=\"1.0\" encoding=\"utf-8\" standalone=\"yes\"?>\r\n\
-<assembly xmlns=\"urn:schemas-microsoft-com:asm.v3\" manifestVersion=\"1.0\" description=\"{name}\" displayName=\"{name}\" company=\"Wimwright practice media\">\r\n\
-  <assemblyIdentity name=\"{name}\" version=\"{VERSION_TEXT}\" processorArchitecture=\"{architecture}\" language=\"{language}\" buildType=\"release\" publicKeyToken=\"{PUBLIC_KEY_TOKEN}\"/>\r\n\
-  <package identifier=\"{name}\" releaseType=\"{release_type}\">\r\n{updates}  </package>\r\n\
-</assembly>\r\n"
-    )
+/// The servicing stack as a component.
+pub(crate) fn servicing_stack(architecture: &str, version: Version) -> Identity {
+    component("Microsoft-Windows-ServicingStack", architecture, "neutral", version)
 }
 
-/// Stands for a security catalog: the DER frame of a PKCS #7 message whose content is the package's name, unsigned.
-fn catalog(identity: &str) -> Vec<u8> {
-    // ContentInfo { contentType 1.2.840.113549.1.7.1 (data), content [0] { OCTET STRING } }
-    const DATA: [u8; 11] = [0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x01];
-    let element = |tag: u8, contents: &[u8]| {
-        let mut bytes = vec![tag, 0x82];
-        bytes.extend((contents.len() as u16).to_be_bytes());
-        bytes.extend(contents);
-        bytes
-    };
-    let text = element(0x04, identity.as_bytes());
-    element(0x30, &[DATA.to_vec(), element(0xA0, &text)].concat())
+/// The name of the update that brings a package.
+pub(crate) fn hidden_update(package: &Package) -> String {
+    crate::manifests::hidden_name(&package.identity.name)
 }
+
+/// A deployment of files of Windows.
+fn of_files(name: &str, package: &Identity, files: &[&SystemFile]) -> Deployment {
+    let made = |file: &&SystemFile| Component::of_files(file.component.clone(), vec![file.payload.clone()]).assemble();
+    Deployment { identity: deployment(name, package), components: files.iter().map(made).collect() }
+}
+
+/// Type of the resource of `wcp.dll` that holds the dictionary.
+const MANIFEST_DICTIONARY: u32 = 614;
+
+/// The practice stack's dictionary: what manifests often say, in our own words. Manifests of Microsoft are compressed against
+/// another, which is theirs.
+const DICTIONARY: &str = "<?xml version=\"1.0\" encoding=\"utf-8\" standalone=\"yes\"?>\r\n\
+<assembly xmlns=\"urn:schemas-microsoft-com:asm.v3\" manifestVersion=\"1.0\" copyright=\"Wimwright practice media\">\r\n\
+  <assemblyIdentity name=\"Microsoft-Windows-\" version=\"10.0.26100.\" processorArchitecture=\"amd64\" language=\"neutral\" buildType=\"release\" publicKeyToken=\"31bf3856ad364e35\" versionScope=\"nonSxS\" />\r\n\
+  <deployment xmlns=\"urn:schemas-microsoft-com:asm.v3\" />\r\n\
+  <dependency discoverable=\"yes\">\r\n    <dependentAssembly dependencyType=\"install\">\r\n    </dependentAssembly>\r\n  </dependency>\r\n\
+  <file name=\".dll\" destinationPath=\"$(runtime.system32)\\\" sourceName=\".dll\" importPath=\"$(build.nttree)\\\" sourcePath=\".\\\">\r\n\
+    <securityDescriptor name=\"WRP_FILE_DEFAULT_SDDL\" />\r\n\
+    <asmv2:hash xmlns:asmv2=\"urn:schemas-microsoft-com:asm.v2\" xmlns:dsig=\"http://www.w3.org/2000/09/xmldsig#\">\r\n\
+      <dsig:DigestMethod Algorithm=\"http://www.w3.org/2000/09/xmldsig#sha256\" />\r\n      <dsig:DigestValue></dsig:DigestValue>\r\n    </asmv2:hash>\r\n  </file>\r\n\
+  <registryKeys>\r\n    <registryKey keyName=\"HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\\">\r\n\
+      <registryValue name=\"\" valueType=\"REG_SZ\" value=\"\" />\r\n    </registryKey>\r\n  </registryKeys>\r\n</assembly>\r\n";

@@ -4,14 +4,17 @@ use std::io::Cursor;
 
 use wimwright_format::wim::write::{ImageSource, ImageToWrite, WimPlan};
 
+use crate::apps;
 use crate::contents::Contents;
+use crate::data::{STACK_VERSION, VERSION};
 use crate::disc::wim_options;
 use crate::error::Error;
 use crate::hives::{self, HiveFile};
 use crate::info::{Description, describe};
-use crate::system::System;
+use crate::packages::{PackageMaker, WINDOWS};
+use crate::store::{self, ServicedHives};
+use crate::system::{System, SystemFile};
 use crate::tree::{HIDDEN, ImageTree, SYSTEM};
-use crate::{apps, packages};
 
 /// What a Windows PE is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,17 +61,17 @@ fn image(role: Role, system: &System, setup_files: &[(String, Vec<u8>)], content
         "cmd.exe",
         "wimgapi.dll",
     ];
-    let is_core = |directory: &str, name: &str| directory == "Windows/System32" && CORE.contains(&name);
-    for file in &system.files {
-        if let Some(directory) = file.directory.filter(|directory| is_core(directory, &file.name)) {
-            tree.file(&format!("{directory}/{}", file.name), Some(file.blob))?;
-        }
-    }
+    let is_core = |path: &str| path.strip_prefix("Windows/System32/").is_some_and(|name| CORE.contains(&name));
+    let is_in_core = |file: &&SystemFile| file.payload.destination.as_deref().is_some_and(is_core);
+    let files: Vec<&SystemFile> = system.files.iter().filter(is_in_core).collect();
     let mut software = hives::preinstallation_software()?;
-    packages::add(&mut tree, contents, &mut software)?;
+    let mut components = hives::components("amd64", STACK_VERSION)?;
     let mut setup = HiveFile::new(r"\SystemRoot\System32\Config\SYSTEM", "ROOT")?;
     setup.script(include_str!("hives/system.reg"))?;
-    for (path, hive) in [("SOFTWARE", software), ("SYSTEM", setup)] {
+    let packages = PackageMaker { contents, architecture: "amd64", version: WINDOWS }.of_preinstallation(&files)?;
+    let serviced = ServicedHives { software: &mut software, components: &mut components };
+    store::add_packages(&mut tree, contents, serviced, &packages, ("amd64", STACK_VERSION))?;
+    for (path, hive) in [("SOFTWARE", software), ("SYSTEM", setup), ("COMPONENTS", components)] {
         tree.file(&format!("Windows/System32/config/{path}"), contents.add(hive.into_bytes()))?;
     }
     tree.file("Windows/System32/startnet.cmd", contents.add("wpeinit\r\n"))?;
@@ -93,7 +96,15 @@ fn image(role: Role, system: &System, setup_files: &[(String, Vec<u8>)], content
         Role::Setup => ("Microsoft Windows Setup (x64)", "2"),
         Role::Recovery => ("Microsoft Windows Recovery Environment (x64)", "9"),
     };
-    let description = Description { name, edition: "WindowsPE", installation_type: "WindowsPE", flags, captured_at: None };
+    let description = Description {
+        name,
+        edition: "WindowsPE",
+        installation_type: "WindowsPE",
+        flags,
+        captured_at: None,
+        architecture: 9,
+        version: VERSION,
+    };
     let info = describe(&description, &metadata, contents);
     Ok(ImageToWrite { source: ImageSource::Tree(Box::new(metadata)), info })
 }

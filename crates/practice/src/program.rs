@@ -12,8 +12,6 @@ const FILE_ALIGNMENT: u32 = 0x200;
 const SECTION_ALIGNMENT: u32 = 0x1000;
 /// Bytes of headers.
 const HEADERS: u32 = 0x200;
-/// Bytes of the resource section in the file.
-const RESOURCES: u32 = 0x600;
 
 /// `IMAGE_SUBSYSTEM_NATIVE`: drivers.
 pub(crate) const NATIVE: u16 = 1;
@@ -35,6 +33,19 @@ pub(crate) struct Program {
     pub subsystem: u16,
     /// File and product version: major, minor, build, revision.
     pub version: [u16; 4],
+    /// Resources besides the version.
+    pub resources: Vec<Resource>,
+}
+
+/// A resource of a program.
+#[derive(Debug, Clone)]
+pub(crate) struct Resource {
+    /// Number of its type, above 16.
+    pub kind: u32,
+    /// Number that is its name.
+    pub name: u32,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
 }
 
 impl Program {
@@ -50,13 +61,15 @@ impl Program {
             WINDOWS
         };
         let library = !is(".exe") && !is(".sys") && !is(".efi");
-        Self { name: name.to_owned(), is_64_bit, library, subsystem, version: crate::data::VERSION }
+        Self { name: name.to_owned(), is_64_bit, library, subsystem, version: crate::data::VERSION, resources: Vec::new() }
     }
 
     /// The first bytes of a file of `size` bytes: headers and resources. The rest of the file is the code section.
     pub(crate) fn headers(&self, size: u64) -> Vec<u8> {
-        let code_size = u32::try_from(size).unwrap_or(u32::MAX).saturating_sub(HEADERS + RESOURCES);
-        let code_address = SECTION_ALIGNMENT * 2;
+        let section = self.resource_section();
+        let resources = section.len() as u32;
+        let code_size = u32::try_from(size).unwrap_or(u32::MAX).saturating_sub(HEADERS + resources);
+        let code_address = SECTION_ALIGNMENT + resources.next_multiple_of(SECTION_ALIGNMENT);
         let memory = (code_address + code_size.min(u32::MAX / 2)).next_multiple_of(SECTION_ALIGNMENT);
         let mut out = Image(b"MZ".to_vec());
         out.0.resize(0x3C, 0);
@@ -68,7 +81,7 @@ impl Program {
         out.u32s(&[0, 0, 0]); // Time, symbols and their number: a reproducible build has none.
         out.u16s(&[optional_size, if self.is_64_bit { kind } else { kind | 0x0100 }]);
         out.u16s(&[if self.is_64_bit { 0x20B } else { 0x10B }, 0x0E]); // Magic, linker version 14.0.
-        out.u32s(&[code_size, RESOURCES, 0, code_address, code_address]); // Sizes of code, data, zeros; entry point; code.
+        out.u32s(&[code_size, resources, 0, code_address, code_address]); // Sizes of code, data, zeros; entry point; code.
         if self.is_64_bit {
             out.u64s(&[0x1_8000_0000]); // Image base.
         } else {
@@ -87,31 +100,59 @@ impl Program {
         out.u32s(&[0, 16]); // Loader flags, data directories.
         let mut directories = [0; 32];
         directories[4] = SECTION_ALIGNMENT; // The third: resources.
-        directories[5] = RESOURCES;
+        directories[5] = resources;
         out.u32s(&directories);
         out.0.extend(b".rsrc\0\0\0");
-        out.u32s(&[RESOURCES, SECTION_ALIGNMENT, RESOURCES, HEADERS, 0, 0, 0, 0x4000_0040]); // Initialised data, readable.
+        out.u32s(&[resources, SECTION_ALIGNMENT, resources, HEADERS, 0, 0, 0, 0x4000_0040]); // Initialised data, readable.
         out.0.extend(b".text\0\0\0");
-        out.u32s(&[code_size, code_address, code_size, HEADERS + RESOURCES, 0, 0, 0, 0x6000_0020]); // Code, executable, readable.
+        out.u32s(&[code_size, code_address, code_size, HEADERS + resources, 0, 0, 0, 0x6000_0020]); // Code, executable, readable.
         out.0.resize(HEADERS as usize, 0);
-        out.0.extend(self.resources());
+        out.0.extend(section);
         out.0.truncate(usize::try_from(size).unwrap_or(usize::MAX));
         out.0
     }
 
-    /// The resource section: directories for type 16 (version), name 1, language 0x409, and the version.
-    fn resources(&self) -> Vec<u8> {
+    /// The resource section: a directory of types, for each a directory of names and one of languages, then descriptions and bytes.
+    /// Each type has one resource, in the language 0x409.
+    fn resource_section(&self) -> Vec<u8> {
         const SUBDIRECTORY: u32 = 0x8000_0000;
+        /// Bytes of a directory with one entry.
+        const SINGLE: u32 = 24;
+        const DESCRIPTION: u32 = 16;
+        let version = Resource { kind: 16, name: 1, bytes: self.version_information() };
+        let resources: Vec<&Resource> = std::iter::once(&version).chain(&self.resources).collect();
+        let count = resources.len() as u32;
+        let names = 16 + 8 * count;
+        let languages = names + SINGLE * count;
+        let descriptions = languages + SINGLE * count;
+        let data = (descriptions + DESCRIPTION * count).next_multiple_of(8);
+
         let mut out = Image(Vec::new());
-        for (id, next) in [(16, 0x18 | SUBDIRECTORY), (1, 0x30 | SUBDIRECTORY), (0x409, 0x48)] {
+        let directory = |out: &mut Image, entries: &[(u32, u32)]| {
             out.u32s(&[0, 0, 0]); // Characteristics, time, version.
-            out.u16s(&[0, 1]); // Entries with names, entries with numbers.
-            out.u32s(&[id, next]);
+            out.u16s(&[0, entries.len() as u16]); // Entries with names, entries with numbers.
+            entries.iter().for_each(|(id, next)| out.u32s(&[*id, *next]));
+        };
+        let types: Vec<_> =
+            resources.iter().zip(0..).map(|(resource, index)| (resource.kind, (names + SINGLE * index) | SUBDIRECTORY)).collect();
+        directory(&mut out, &types);
+        for (resource, index) in resources.iter().zip(0..) {
+            directory(&mut out, &[(resource.name, (languages + SINGLE * index) | SUBDIRECTORY)]);
         }
-        let version = self.version_information();
-        out.u32s(&[SECTION_ALIGNMENT + 0x58, version.len() as u32, 0, 0]);
-        out.0.extend(version);
-        out.0.resize(RESOURCES as usize, 0);
+        for index in 0..count {
+            directory(&mut out, &[(0x409, descriptions + DESCRIPTION * index)]);
+        }
+        let mut at = data;
+        for resource in &resources {
+            let size = resource.bytes.len() as u32;
+            out.u32s(&[SECTION_ALIGNMENT + at, size, 0, 0]); // Address, bytes, code page, reserved.
+            at = (at + size).next_multiple_of(8);
+        }
+        for resource in &resources {
+            out.0.resize(out.0.len().next_multiple_of(8), 0);
+            out.0.extend(&resource.bytes);
+        }
+        out.0.resize(out.0.len().next_multiple_of(FILE_ALIGNMENT as usize), 0);
         out.0
     }
 

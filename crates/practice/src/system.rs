@@ -1,26 +1,24 @@
 //! The files of Windows itself that every edition shares, and their components.
 
+use wimwright_format::manifest::{Identity, Version};
 use wimwright_format::wim::BlobId;
 
 use crate::contents::Contents;
 use crate::data;
 use crate::generated::{Generated, Kind, Random, seed_of};
-use crate::identity::Component;
+use crate::identity;
+use crate::manifests::PayloadFile;
 use crate::program::Program;
 
 /// Least bytes of a file.
 const MIN_FILE: u64 = 24 << 10;
 
-/// A file of a component, with the places where Windows has it besides its component's folder.
+/// A file of Windows, which is all that its component brings.
 pub(crate) struct SystemFile {
-    /// Name in the component's folder.
-    pub name: String,
     /// The component that brings it.
-    pub component: Component,
-    /// Directory with the file's second name; none for files that stay in the component store.
-    pub directory: Option<&'static str>,
-    /// Its contents.
-    pub blob: BlobId,
+    pub component: Identity,
+    /// The file.
+    pub payload: PayloadFile,
 }
 
 /// Components and files.
@@ -32,8 +30,8 @@ pub(crate) struct System {
 /// A file before its contents were hashed.
 struct Planned {
     name: String,
-    component: Component,
-    directory: Option<&'static str>,
+    component: Identity,
+    directory: &'static str,
     contents: Generated,
 }
 
@@ -59,10 +57,17 @@ impl System {
             round += 1;
         }
         let generated: Vec<Generated> = planned.iter().map(|file| file.contents.clone()).collect();
-        let blobs = contents.add_generated(&generated);
-        let made =
-            |(file, blob): (Planned, BlobId)| SystemFile { name: file.name, component: file.component, directory: file.directory, blob };
-        Self { files: planned.into_iter().zip(blobs).map(made).collect() }
+        let hashes = contents.add_generated(&generated);
+        let made = |(file, (blob, sha256)): (Planned, (BlobId, [u8; 32]))| SystemFile {
+            component: file.component,
+            payload: PayloadFile {
+                destination: Some(format!("{}/{}", file.directory, file.name)),
+                name: file.name,
+                blob: Some(blob),
+                sha256,
+            },
+        };
+        Self { files: planned.into_iter().zip(hashes).map(made).collect() }
     }
 }
 
@@ -83,24 +88,21 @@ fn files_of(name: &str, directory: &'static str, round: u32, index: usize, mean:
     let name = format!("{stem}.{extension}");
     let mut random = Random::new(seed_of(&name));
     let size = (MIN_FILE + random.below(mean * 2 - MIN_FILE)).next_multiple_of(512);
-    let component = |architecture, culture, suffix: &str| Component {
-        name: format!("Microsoft-Windows-{stem}{suffix}"),
-        architecture,
-        culture,
-        version: data::VERSION_TEXT.to_owned(),
+    let component = |architecture, culture, suffix: &str| {
+        identity::component(&format!("Microsoft-Windows-{stem}{suffix}"), architecture, culture, Version(data::VERSION))
     };
     let program = |name: &str, is_64_bit, size, seed| Generated { kind: Kind::Program(Program::of_name(name, is_64_bit)), seed, size };
     let mut files = vec![Planned {
         name: name.clone(),
         component: component("amd64", "neutral", ""),
-        directory: Some(directory),
+        directory,
         contents: program(&name, true, size, random.next()),
     }];
     if extension == "dll" && index.is_multiple_of(2) {
         files.push(Planned {
             name: name.clone(),
             component: component("wow64", "neutral", ""),
-            directory: Some("Windows/SysWOW64"),
+            directory: "Windows/SysWOW64",
             contents: program(&name, false, (size * 3 / 4).next_multiple_of(512), random.next()),
         });
     }
@@ -108,7 +110,7 @@ fn files_of(name: &str, directory: &'static str, round: u32, index: usize, mean:
         let name = format!("{name}.mui");
         files.push(Planned {
             component: component("amd64", "en-us", ".Resources"),
-            directory: Some("Windows/System32/en-US"),
+            directory: "Windows/System32/en-US",
             contents: program(&name, true, 4096 + random.below(16) * 512, random.next()),
             name,
         });
@@ -117,7 +119,7 @@ fn files_of(name: &str, directory: &'static str, round: u32, index: usize, mean:
         files.push(Planned {
             name: format!("{stem}.png"),
             component: component("amd64", "neutral", "-Images"),
-            directory: Some("Windows/Web/Wallpaper/Windows"),
+            directory: "Windows/Web/Wallpaper/Windows",
             contents: Generated { kind: Kind::Packed, seed: random.next(), size: mean / 2 + random.below(mean) },
         });
     }

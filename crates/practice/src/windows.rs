@@ -2,6 +2,7 @@
 
 use wimwright_format::wim::write::{ImageSource, ImageToWrite};
 
+use crate::apps;
 use crate::captured;
 use crate::contents::Contents;
 use crate::data;
@@ -9,9 +10,10 @@ use crate::disc::Capture;
 use crate::error::Error;
 use crate::hives;
 use crate::info::{Description, describe};
+use crate::packages::{PackageMaker, WINDOWS};
+use crate::store::{self, ServicedHives};
 use crate::system::System;
 use crate::tree::{HIDDEN, ImageTree, NOT_INDEXED, READONLY, SYSTEM, add_stream, set_extended_attribute, set_object_id};
-use crate::{apps, packages, store};
 
 /// An edition of Windows.
 pub(crate) struct Edition {
@@ -53,13 +55,13 @@ pub(crate) fn image(
 ) -> Result<ImageToWrite, Error> {
     let mut tree = ImageTree::new()?;
     let mut software = hives::software(edition, shared.classes)?;
-    let mut system = hives::system()?;
-    let mut components = hives::components()?;
+    let mut system = hives::system("amd64")?;
+    let mut components = hives::components("amd64", data::STACK_VERSION)?;
     directories(&mut tree, contents)?;
-    for file in shared.system.files.iter().step_by(edition.share) {
-        store::add_file(&mut tree, contents, &mut components, file)?;
-    }
-    packages::add(&mut tree, contents, &mut software)?;
+    let system_files: Vec<_> = shared.system.files.iter().step_by(edition.share).collect();
+    let packages = PackageMaker { contents, architecture: "amd64", version: WINDOWS }.of_edition(&system_files)?;
+    let serviced = ServicedHives { software: &mut software, components: &mut components };
+    store::add_packages(&mut tree, contents, serviced, &packages, ("amd64", data::STACK_VERSION))?;
     apps::add(&mut tree, contents, &mut software)?;
     files(&mut tree, contents, edition, shared)?;
     if let Some(capture) = capture {
@@ -90,6 +92,8 @@ pub(crate) fn image(
         installation_type: "Client",
         flags: edition.id,
         captured_at: capture.map(|_| data::CAPTURE_TIME),
+        architecture: 9,
+        version: data::VERSION,
     };
     let info = describe(&description, &metadata, contents);
     Ok(ImageToWrite { source: ImageSource::Tree(Box::new(metadata)), info })
@@ -139,7 +143,7 @@ pub(crate) fn profile(tree: &mut ImageTree, contents: &mut Contents, user: &str)
 }
 
 fn files(tree: &mut ImageTree, contents: &mut Contents, edition: &Edition, shared: &Shared<'_>) -> Result<(), Error> {
-    let texts: [(&str, &str); 12] = [
+    let texts: [(&str, &str); 11] = [
         ("Users/desktop.ini", "[.ShellClassInfo]\r\nLocalizedResourceName=@%SystemRoot%\\system32\\shell32.dll,-21813\r\n"),
         ("Windows/win.ini", "; for 16-bit app support\r\n[fonts]\r\n[extensions]\r\n[mci extensions]\r\n[files]\r\n[Mail]\r\nMAPI=1\r\n"),
         ("Windows/system.ini", "; for 16-bit app support\r\n[386Enh]\r\nwoafont=dosapp.fon\r\n[drivers]\r\nwave=mmdrv.dll\r\n"),
@@ -153,7 +157,6 @@ fn files(tree: &mut ImageTree, contents: &mut Contents, edition: &Edition, share
             "Windows/PolicyDefinitions/Windows.admx",
             "<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n<policyDefinitions revision=\"1.0\" schemaVersion=\"1.0\"/>\r\n",
         ),
-        ("Windows/servicing/Version/10.0.26100.1738/amd64_installed", "1"),
         ("Program Files/desktop.ini", "[.ShellClassInfo]\r\nLocalizedResourceName=@%SystemRoot%\\system32\\shell32.dll,-21781\r\n"),
     ];
     for (path, text) in texts {

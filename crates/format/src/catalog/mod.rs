@@ -16,6 +16,7 @@ mod der;
 mod roots;
 mod signature;
 mod timestamp;
+mod write;
 
 use std::collections::BTreeSet;
 
@@ -28,6 +29,7 @@ use der::{Element, Elements, context};
 pub use certificate::CertificateSummary;
 pub use roots::Root;
 pub use signature::{DigestAlgorithm, Policy, SigningTime, TimestampForm, Verification};
+pub use write::NewCatalog;
 
 /// Largest catalog that is read, in bytes. The largest real ones (cumulative updates) stay below 8 MiB.
 pub const MAXIMUM_SIZE: usize = 64 << 20;

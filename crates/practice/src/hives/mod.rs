@@ -1,11 +1,13 @@
 //! The hives of an image: keys that Windows has, from `.reg` texts beside this file, and what depends on the edition.
 
+use wimwright_format::manifest::Version;
 use wimwright_format::reg_file::{self, Change};
 use wimwright_format::regf::{Data, Hive, NewHive};
 
-use crate::data::{BUILD_TIME, VERSION, VERSION_TEXT};
+use crate::data::{BUILD_TIME, STACK_VERSION, VERSION, VERSION_TEXT};
 use crate::error::Error;
-use crate::store;
+use crate::packages;
+use crate::store::SERVICING;
 use crate::tree::descriptor;
 use crate::windows::Edition;
 
@@ -55,11 +57,23 @@ impl HiveFile {
         Ok(())
     }
 
-    fn set_text(&mut self, path: &str, name: &str, text: &str) -> Result<(), Error> {
+    /// Sets values of one key, which is made where it is missing.
+    pub(crate) fn set_all(&mut self, path: &str, values: &[(impl AsRef<str>, Data)]) -> Result<(), Error> {
+        let key = self.hive.create_path(path, BUILD_TIME)?;
+        for (name, data) in values {
+            let (kind, bytes) = data.encode();
+            self.hive.set_value(key, name.as_ref(), kind, &bytes, BUILD_TIME)?;
+        }
+        Ok(())
+    }
+
+    /// Sets a text.
+    pub(crate) fn set_text(&mut self, path: &str, name: &str, text: &str) -> Result<(), Error> {
         self.set(path, name, &Data::Text(text.to_owned()))
     }
 
-    fn set_security(&mut self, path: &str, sddl: &str) -> Result<(), Error> {
+    /// Sets the security descriptor of a key.
+    pub(crate) fn set_security(&mut self, path: &str, sddl: &str) -> Result<(), Error> {
         let key = self.hive.create_path(path, BUILD_TIME)?;
         Ok(self.hive.set_security(key, &descriptor(sddl)?)?)
     }
@@ -85,7 +99,6 @@ pub(crate) fn software(edition: &Edition, classes: u64) -> Result<HiveFile, Erro
     hive.set_text(current, "CompositionEditionID", edition.composition)?;
     hive.set_text(current, "CurrentBuild", &VERSION[2].to_string())?;
     hive.set_text(current, "CurrentBuildNumber", &VERSION[2].to_string())?;
-    hive.set(current, "UBR", &Data::Dword(u32::from(VERSION[3])))?;
     hive.set(current, "InstallTime", &Data::Qword(BUILD_TIME))?;
     for name in ["ProgramFilesDir", "ProgramFilesDir (x86)", "CommonFilesDir"] {
         let path = match name {
@@ -123,17 +136,54 @@ pub(crate) fn software(edition: &Edition, classes: u64) -> Result<HiveFile, Erro
         hive.set_text(&format!(r"{key}\InProcServer32"), "ThreadingModel", "Both")?;
     }
     hive.set_class(r"Microsoft\Windows NT\CurrentVersion\Winlogon", "GenericClass")?;
-    hive.set_security(r"Microsoft\Windows\CurrentVersion\Component Based Servicing", INSTALLER_SECURITY)?;
+    servicing(&mut hive, "amd64", STACK_VERSION)?;
     hive.set_security(r"Microsoft\Windows\CurrentVersion\Appx\AppxAllUserStore", INSTALLER_SECURITY)?;
     hive.set_security(r"Microsoft\Windows NT\CurrentVersion\Winlogon", CLOSED_SECURITY)?;
     Ok(hive)
 }
 
+/// SOFTWARE of a small image with nothing but what servicing needs.
+pub(crate) fn skeleton_software(architecture: &str, version: Version) -> Result<HiveFile, Error> {
+    let mut hive = HiveFile::new(r"\SystemRoot\System32\Config\SOFTWARE", "ROOT")?;
+    let Version([major, minor, build, revision]) = version;
+    let current = r"Microsoft\Windows NT\CurrentVersion";
+    let laboratory = format!("{build}.{revision}.{architecture}fre.practice.240331-1435");
+    for (name, text) in [
+        ("SystemRoot", r"C:\Windows"),
+        ("ProductName", "Practice Windows"),
+        ("EditionID", "Professional"),
+        ("InstallationType", "Client"),
+        ("CurrentBuild", &build.to_string()),
+        ("CurrentBuildNumber", &build.to_string()),
+        ("CurrentVersion", &if major >= 10 { "6.3".to_owned() } else { format!("{major}.{minor}") }),
+        ("BuildLabEx", &laboratory),
+    ] {
+        hive.set_text(current, name, text)?;
+    }
+    if major >= 10 {
+        hive.set(current, "CurrentMajorVersionNumber", &Data::Dword(u32::from(major)))?;
+        hive.set(current, "CurrentMinorVersionNumber", &Data::Dword(u32::from(minor)))?;
+    }
+    for key in [
+        r"Classes\CLSID",
+        r"Microsoft\Windows NT\CurrentVersion\Svchost",
+        r"Microsoft\Windows NT\CurrentVersion\Schedule\TaskCache\Tree",
+        r"Microsoft\Windows\CurrentVersion\WINEVT\Channels",
+        r"Microsoft\Windows\CurrentVersion\WINEVT\Publishers",
+    ] {
+        hive.key(key)?;
+    }
+    servicing(&mut hive, architecture, version)?;
+    Ok(hive)
+}
+
 /// SYSTEM of a full image.
-pub(crate) fn system() -> Result<HiveFile, Error> {
+pub(crate) fn system(architecture: &str) -> Result<HiveFile, Error> {
     let mut hive = HiveFile::new(r"\SystemRoot\System32\Config\SYSTEM", "ROOT")?;
     hive.script(include_str!("system.reg"))?;
     let environment = r"ControlSet001\Control\Session Manager\Environment";
+    hive.set_text(environment, "PROCESSOR_ARCHITECTURE", &architecture.to_uppercase())?;
+    hive.key(r"ControlSet001\Services\SharedAccess\Parameters\FirewallPolicy\FirewallRules")?;
     for (name, text) in [
         ("ComSpec", r"%SystemRoot%\system32\cmd.exe"),
         ("Path", r"%SystemRoot%\system32;%SystemRoot%;%SystemRoot%\System32\Wbem;%SYSTEMROOT%\System32\WindowsPowerShell\v1.0\"),
@@ -159,18 +209,60 @@ pub(crate) fn system() -> Result<HiveFile, Error> {
     Ok(hive)
 }
 
+/// Keys of servicing in SOFTWARE that do not depend on packages.
+fn servicing(hive: &mut HiveFile, architecture: &str, stack: Version) -> Result<(), Error> {
+    hive.set(SERVICING, "EnableLog", &Data::Dword(1))?;
+    hive.set(SERVICING, "ProcessorArchitecture", &Data::Dword(architecture_number(architecture)))?;
+    hive.set_text(SERVICING, "BuildBranch", "ge_release")?;
+    for name in [
+        "ApplicabilityEvaluationCache",
+        "ComponentDetect",
+        "PackageDetect",
+        "PackagesPending",
+        "SessionsPending",
+        "UpdateDetect",
+        "Sessions",
+    ] {
+        hive.key(&format!(r"{SERVICING}\{name}"))?;
+    }
+    let folder = format!(r"%SystemRoot%\WinSxS\{}", packages::servicing_stack(architecture, stack).keyform());
+    hive.set(&format!(r"{SERVICING}\Version"), &stack.to_string(), &Data::ExpandableText(folder))?;
+    hive.set(r"Microsoft\Windows\CurrentVersion\SideBySide\Configuration", "SupersededActions", &Data::Dword(3))?;
+    hive.set_security(SERVICING, INSTALLER_SECURITY)
+}
+
+/// The number of an architecture, as `PROCESSOR_ARCHITECTURE_…` in `winnt.h`.
+pub(crate) fn architecture_number(architecture: &str) -> u32 {
+    match architecture {
+        "x86" => 0,
+        "arm" => 5,
+        "arm64" => 12,
+        _ => 9,
+    }
+}
+
 /// COMPONENTS without components.
-pub(crate) fn components() -> Result<HiveFile, Error> {
+pub(crate) fn components(architecture: &str, stack: Version) -> Result<HiveFile, Error> {
     let mut hive = HiveFile::new(r"\SystemRoot\System32\Config\COMPONENTS", "ROOT")?;
     let format: Vec<u8> = "0.0.0.6".encode_utf16().flat_map(u16::to_le_bytes).collect();
     hive.set("", "StoreFormatVersion", &Data::Binary(format))?;
-    hive.set("", "StoreArchitecture", &Data::Binary(vec![9, 0, 0, 0]))?;
-    for key in [r"Drivers\amd64", r"Drivers\x86", "Installers", "NonCanonicalData", "ServicingStackVersions", r"CanonicalData\Catalogs"] {
+    hive.set("", "StoreArchitecture", &Data::Binary(architecture_number(architecture).to_le_bytes().to_vec()))?;
+    for key in [
+        r"Drivers\amd64",
+        r"Drivers\x86",
+        "Installers",
+        "NonCanonicalData",
+        "ServicingStackVersions",
+        r"CanonicalData\Catalogs",
+        r"CanonicalData\Deployments",
+        r"DerivedData\Components",
+    ] {
         hive.key(key)?;
     }
-    let deployment = format!(r"CanonicalData\Deployments\{}", store::deployment_key());
-    hive.set(&deployment, "appid", &Data::Binary(store::deployment().identity().into_bytes()))?;
-    hive.set_text("ServicingStackVersions", "10.0.26100.1738 (WinBuild.160101.0800)", VERSION_TEXT)?;
+    let stack = format!("{stack} (WinBuild.160101.0800)");
+    hive.set_text("ServicingStackVersions", &stack, VERSION_TEXT)?;
+    // A cache that servicing has to drop.
+    hive.key(&format!(r"DerivedData\VersionedIndex\{stack}\ComponentFamilies"))?;
     Ok(hive)
 }
 
@@ -202,6 +294,6 @@ pub(crate) fn preinstallation_software() -> Result<HiveFile, Error> {
     let current = r"Microsoft\Windows NT\CurrentVersion";
     hive.set_text(current, "CurrentBuild", &VERSION[2].to_string())?;
     hive.set_text(current, "CurrentBuildNumber", &VERSION[2].to_string())?;
-    hive.set(current, "UBR", &Data::Dword(u32::from(VERSION[3])))?;
+    servicing(&mut hive, "amd64", STACK_VERSION)?;
     Ok(hive)
 }

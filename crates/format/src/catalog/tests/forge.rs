@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use ::der::Encode;
 use ::der::asn1::ObjectIdentifier;
 use rsa::traits::PublicKeyParts;
 use rsa::{BigUint, Pkcs1v15Sign, RsaPrivateKey};
 
-use super::super::{DigestAlgorithm, Root, TimestampForm};
+use super::super::write::{CONTEXT_0, OCTETS, SEQUENCE, SET, element, name_value};
+use super::super::{DigestAlgorithm, Root, TimestampForm, write};
 use crate::manifest::HashAlgorithm;
 
 /// The caller's clock in these tests: 2026.
@@ -38,31 +38,16 @@ impl Default for Forge {
     }
 }
 
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-const OCTETS: u8 = 0x04;
-
-fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let value = parts.concat();
-    let length = u16::try_from(value.len()).unwrap().to_be_bytes();
-    let header = match value.len() {
-        short @ 0..=127 => vec![tag, u8::try_from(short).unwrap()],
-        128..=255 => vec![tag, 0x81, length[1]],
-        _ => vec![tag, 0x82, length[0], length[1]],
-    };
-    [header, value].concat()
-}
-
 fn oid(text: &str) -> Vec<u8> {
-    ObjectIdentifier::new(text).unwrap().to_der().unwrap()
+    write::oid(ObjectIdentifier::new(text).unwrap())
 }
 
 fn algorithm(text: &str) -> Vec<u8> {
-    tlv(SEQUENCE, &[&oid(text), &[5, 0]])
+    write::algorithm(ObjectIdentifier::new(text).unwrap())
 }
 
 fn integer(value: &[u8]) -> Vec<u8> {
-    tlv(2, &[&[0], value])
+    element(2, &[&[0], value])
 }
 
 const SHA256: &str = "2.16.840.1.101.3.4.2.1";
@@ -89,84 +74,74 @@ fn sign(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn name(text: &str) -> Vec<u8> {
-    tlv(SEQUENCE, &[&tlv(SET, &[&tlv(SEQUENCE, &[&oid("2.5.4.3"), &tlv(0x0C, &[text.as_bytes()])])])])
+    element(SEQUENCE, &[&element(SET, &[&element(SEQUENCE, &[&oid("2.5.4.3"), &element(0x0C, &[text.as_bytes()])])])])
 }
 
 fn certificate(serial: u8, subject: &str, issuer: &str, end: &str, usages: &[&str], authority: bool) -> Vec<u8> {
     let key = key();
-    let key = tlv(SEQUENCE, &[&integer(&key.n().to_bytes_be()), &integer(&key.e().to_bytes_be())]);
-    let key = tlv(SEQUENCE, &[&algorithm(RSA), &tlv(3, &[&[0], &key])]);
-    let validity = tlv(SEQUENCE, &[&tlv(0x17, &[b"200101000000Z"]), &tlv(0x17, &[end.as_bytes()])]);
-    let extension = |id: &str, value: Vec<u8>| tlv(SEQUENCE, &[&oid(id), &tlv(OCTETS, &[&value])]);
+    let key = element(SEQUENCE, &[&integer(&key.n().to_bytes_be()), &integer(&key.e().to_bytes_be())]);
+    let key = element(SEQUENCE, &[&algorithm(RSA), &element(3, &[&[0], &key])]);
+    let validity = element(SEQUENCE, &[&element(0x17, &[b"200101000000Z"]), &element(0x17, &[end.as_bytes()])]);
+    let extension = |id: &str, value: Vec<u8>| element(SEQUENCE, &[&oid(id), &element(OCTETS, &[&value])]);
     let mut extensions = Vec::new();
     if authority {
-        extensions.extend(extension("2.5.29.19", tlv(SEQUENCE, &[&[1, 1, 0xFF]])));
+        extensions.extend(extension("2.5.29.19", element(SEQUENCE, &[&[1, 1, 0xFF]])));
     }
     if !usages.is_empty() {
         let usages: Vec<u8> = usages.iter().flat_map(|usage| oid(usage)).collect();
-        extensions.extend(extension("2.5.29.37", tlv(SEQUENCE, &[&usages])));
+        extensions.extend(extension("2.5.29.37", element(SEQUENCE, &[&usages])));
     }
-    let extensions = if extensions.is_empty() { Vec::new() } else { tlv(0xA3, &[&tlv(SEQUENCE, &[&extensions])]) };
-    let version = tlv(0xA0, &[&[2, 1, 2]]);
+    let extensions = if extensions.is_empty() { Vec::new() } else { element(0xA3, &[&element(SEQUENCE, &[&extensions])]) };
+    let version = element(CONTEXT_0, &[&[2, 1, 2]]);
     let parts: [&[u8]; 8] =
         [&version, &[2, 1, serial], &algorithm(SHA256_RSA), &name(issuer), &validity, &name(subject), &key, &extensions];
-    let covered = tlv(SEQUENCE, &parts);
-    tlv(SEQUENCE, &[&covered, &algorithm(SHA256_RSA), &tlv(3, &[&[0], &sign(&covered)])])
+    let covered = element(SEQUENCE, &parts);
+    element(SEQUENCE, &[&covered, &algorithm(SHA256_RSA), &element(3, &[&[0], &sign(&covered)])])
 }
 
 /// A `SignerInfo` over `content`.
 fn signer(issuer: &str, serial: u8, content: &[u8], content_type: &str, more: &[u8], unsigned: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let attribute = |id: &str, value: Vec<u8>| tlv(SEQUENCE, &[&oid(id), &tlv(SET, &[&value])]);
+    let attribute = |id: &str, value: Vec<u8>| element(SEQUENCE, &[&oid(id), &element(SET, &[&value])]);
     let attributes = [
         attribute("1.2.840.113549.1.9.3", oid(content_type)),
         more.to_vec(),
-        attribute("1.2.840.113549.1.9.4", tlv(OCTETS, &[&DigestAlgorithm::Sha256.digest(content)])),
+        attribute("1.2.840.113549.1.9.4", element(OCTETS, &[&DigestAlgorithm::Sha256.digest(content)])),
     ]
     .concat();
-    let signature = sign(&tlv(SET, &[&attributes]));
-    let identifier = tlv(SEQUENCE, &[&name(issuer), &[2, 1, serial]]);
-    let signed = tlv(0xA0, &[&attributes]);
-    let octets = tlv(OCTETS, &[&signature]);
+    let signature = sign(&element(SET, &[&attributes]));
+    let identifier = element(SEQUENCE, &[&name(issuer), &[2, 1, serial]]);
+    let signed = element(CONTEXT_0, &[&attributes]);
+    let octets = element(OCTETS, &[&signature]);
     let parts: [&[u8]; 7] = [&[2, 1, 1], &identifier, &algorithm(SHA256), &signed, &algorithm(RSA), &octets, unsigned];
-    (tlv(SEQUENCE, &parts), signature)
+    (element(SEQUENCE, &parts), signature)
 }
 
 fn signed_data(content_type: &str, content: &[u8], certificates: &[Vec<u8>], signers: &[u8]) -> Vec<u8> {
-    let content = tlv(SEQUENCE, &[&oid(content_type), &tlv(0xA0, &[content])]);
-    let certificates = tlv(0xA0, &[&certificates.concat()]);
-    let digests = tlv(SET, &[&algorithm(SHA256)]);
-    let data = tlv(SEQUENCE, &[&[2, 1, 1], &digests, &content, &certificates, &tlv(SET, &[signers])]);
-    tlv(SEQUENCE, &[&oid("1.2.840.113549.1.7.2"), &tlv(0xA0, &[&data])])
-}
-
-fn wide(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
-    text.encode_utf16().flat_map(unit).collect()
+    write::signed_data(ObjectIdentifier::new(content_type).unwrap(), content, &certificates.concat(), signers)
 }
 
 /// The contents of the list, without its tag and length.
 fn list() -> Vec<u8> {
-    let little = |text: &str| wide(&format!("{text}\0"), u16::to_le_bytes);
+    let little = |text: &str| format!("{text}\0").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
     let indirect = |digest: Vec<u8>| {
-        let data = tlv(SEQUENCE, &[&oid("1.3.6.1.4.1.311.2.1.25"), &[0xA2, 2, 0x80, 0]]);
-        let information = tlv(SEQUENCE, &[&algorithm(SHA256), &tlv(OCTETS, &[&digest])]);
-        let value = tlv(SEQUENCE, &[&data, &information]);
-        tlv(SET, &[&tlv(SEQUENCE, &[&oid("1.3.6.1.4.1.311.2.1.4"), &tlv(SET, &[&value])])])
+        let data = element(SEQUENCE, &[&oid("1.3.6.1.4.1.311.2.1.25"), &[0xA2, 2, 0x80, 0]]);
+        let information = element(SEQUENCE, &[&algorithm(SHA256), &element(OCTETS, &[&digest])]);
+        let value = element(SEQUENCE, &[&data, &information]);
+        element(SET, &[&element(SEQUENCE, &[&oid("1.3.6.1.4.1.311.2.1.4"), &element(SET, &[&value])])])
     };
     let hexadecimal: String = HashAlgorithm::Sha1.digest(b"by sha1 text").iter().map(|byte| format!("{byte:02X}")).collect();
     let members = [
-        tlv(SEQUENCE, &[&tlv(OCTETS, &[&HashAlgorithm::Sha256.digest(b"by sha256")])]),
-        tlv(SEQUENCE, &[&tlv(OCTETS, &[&little(&hexadecimal)])]),
-        tlv(SEQUENCE, &[&tlv(OCTETS, &[&little("name")]), &indirect(HashAlgorithm::Sha256.digest(b"named, hash in an attribute"))]),
+        element(SEQUENCE, &[&element(OCTETS, &[&HashAlgorithm::Sha256.digest(b"by sha256")])]),
+        element(SEQUENCE, &[&element(OCTETS, &[&little(&hexadecimal)])]),
+        element(SEQUENCE, &[&element(OCTETS, &[&little("name")]), &indirect(HashAlgorithm::Sha256.digest(b"named, hash in an attribute"))]),
     ];
-    let value = tlv(SEQUENCE, &[&tlv(0x1E, &[&wide("OSAttr", u16::to_be_bytes)]), &[2, 1, 1], &tlv(OCTETS, &[&little("2:10.0")])]);
-    let extension = tlv(SEQUENCE, &[&oid("1.3.6.1.4.1.311.12.2.1"), &tlv(OCTETS, &[&value])]);
     [
-        tlv(SEQUENCE, &[&oid("1.3.6.1.4.1.311.12.1.1")]),
-        tlv(OCTETS, &[&[7; 16]]),
-        tlv(0x17, &[b"200913122640Z"]),
+        element(SEQUENCE, &[&oid("1.3.6.1.4.1.311.12.1.1")]),
+        element(OCTETS, &[&[7; 16]]),
+        element(0x17, &[b"200913122640Z"]),
         algorithm("1.3.6.1.4.1.311.12.1.3"),
-        tlv(SEQUENCE, &[&members.concat()]),
-        tlv(0xA0, &[&tlv(SEQUENCE, &[&extension])]),
+        element(SEQUENCE, &[&members.concat()]),
+        element(CONTEXT_0, &[&element(SEQUENCE, &[&name_value("OSAttr", "2:10.0")])]),
     ]
     .concat()
 }
@@ -186,19 +161,19 @@ impl Forge {
         let signature = if self.timestamp_of_other { b"another signature" } else { signature };
         let (id, value) = match form {
             TimestampForm::Countersignature => {
-                let time = tlv(SEQUENCE, &[&oid("1.2.840.113549.1.9.5"), &tlv(SET, &[&tlv(0x17, &[b"231114221320Z"])])]);
+                let time = element(SEQUENCE, &[&oid("1.2.840.113549.1.9.5"), &element(SET, &[&element(0x17, &[b"231114221320Z"])])]);
                 ("1.2.840.113549.1.9.6", signer("issuer", 4, signature, "1.2.840.113549.1.7.1", &time, &[]).0)
             }
             TimestampForm::Rfc3161 => {
                 const INFORMATION: &str = "1.2.840.113549.1.9.16.1.4";
-                let imprint = tlv(SEQUENCE, &[&algorithm(SHA256), &tlv(OCTETS, &[&DigestAlgorithm::Sha256.digest(signature)])]);
-                let time = tlv(0x18, &[b"20231114221320.123Z"]);
-                let information = tlv(SEQUENCE, &[&[2, 1, 1], &oid("1.2.3"), &imprint, &[2, 1, 9], &time]);
+                let imprint = element(SEQUENCE, &[&algorithm(SHA256), &element(OCTETS, &[&DigestAlgorithm::Sha256.digest(signature)])]);
+                let time = element(0x18, &[b"20231114221320.123Z"]);
+                let information = element(SEQUENCE, &[&[2, 1, 1], &oid("1.2.3"), &imprint, &[2, 1, 9], &time]);
                 let (signer, _) = signer("issuer", 4, &information, INFORMATION, &[], &[]);
-                ("1.3.6.1.4.1.311.3.3.1", signed_data(INFORMATION, &tlv(OCTETS, &[&information]), certificates, &signer))
+                ("1.3.6.1.4.1.311.3.3.1", signed_data(INFORMATION, &element(OCTETS, &[&information]), certificates, &signer))
             }
         };
-        tlv(0xA1, &[&tlv(SEQUENCE, &[&oid(id), &tlv(SET, &[&value])])])
+        element(0xA1, &[&element(SEQUENCE, &[&oid(id), &element(SET, &[&value])])])
     }
 
     /// The catalog: signer, issuer and timestamp authority inside, the root not.
@@ -215,6 +190,6 @@ impl Forge {
             info = signer("issuer", 3, &list, LIST, &[], &unsigned);
         }
         let signers = if self.signed { info.0 } else { Vec::new() };
-        signed_data(LIST, &tlv(SEQUENCE, &[&list]), &certificates, &signers)
+        signed_data(LIST, &element(SEQUENCE, &[&list]), &certificates, &signers)
     }
 }
