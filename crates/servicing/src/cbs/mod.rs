@@ -9,6 +9,9 @@
 //! Sources: facts of `docs/formats/cbs.md`, each with its origin and how sure it is.
 
 pub mod dictionary;
+pub mod expand;
+pub mod health;
+pub mod listing;
 pub mod plan;
 pub mod source;
 pub mod state;
