@@ -2,6 +2,7 @@
 
 use std::io;
 
+use wimwright_format::cab::WriterError;
 use wimwright_format::media::BridgeError;
 use wimwright_format::wim::write::WriteError;
 use wimwright_format::{manifest, reg_file, regf, reparse, security_descriptor};
@@ -48,6 +49,9 @@ pub enum Error {
     /// The manifest of a component that a store is to have cannot be read.
     #[error("a component of the store cannot be made")]
     Manifest(#[from] manifest::Error),
+    /// An update cannot be put together.
+    #[error("a cabinet cannot be made")]
+    Cabinet(#[from] WriterError),
     /// An app package cannot be put together.
     #[error("an app package cannot be made")]
     Zip(#[from] zip::result::ZipError),

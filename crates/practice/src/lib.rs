@@ -27,6 +27,7 @@ mod security;
 pub mod store;
 mod system;
 mod tree;
+pub mod updates;
 mod windows;
 
 pub use disc::{Capture, Options, write_medium};

@@ -1,5 +1,7 @@
 //! The packages of a practice image: what they are, what they bring, and their features and capabilities.
 
+use std::collections::HashMap;
+
 use wimwright_format::manifest::{Identity, PackageId, Version};
 use wimwright_format::regf::Data;
 
@@ -113,7 +115,8 @@ impl PackageMaker<'_> {
         let files = vec![self.file("wcp.dll", None, library)];
         let stack = Component::of_files(servicing_stack(self.architecture, stack), files).assemble();
         let elevated = vec![stack.identity.clone()];
-        let deployment = Deployment { identity: deployment(&name, &identity), components: vec![stack] };
+        let identity_of_deployment = Identity { version: stack.identity.version, ..deployment(&name, &identity) };
+        let deployment = Deployment { identity: identity_of_deployment, components: vec![stack] };
         let mut update = Update::hidden(deployment, State::Installed);
         update.applicable = Some(Applicable::Components(elevated));
         Ok(Package { identifier: format!("KB50{revision:05}"), updates: vec![update], ..Package::new(identity, "Update") })
@@ -138,7 +141,7 @@ impl PackageMaker<'_> {
         let parent = Parent { identity: Identity { version: Version([major, minor, build, 1]), ..parent.identity }, ..parent };
 
         let inner = package(&format!("Package_1_for_KB50{revision:05}"), self.architecture, "neutral", package_version);
-        let deployment = Deployment { identity: deployment(&inner.name, &inner), components };
+        let deployment = Deployment { identity: Identity { version: self.version, ..deployment(&inner.name, &inner) }, components };
         let mut update = Update::hidden(deployment, State::Installed);
         update.applicable = Some(Applicable::Components(vec![version]));
         let inner = Package { deep: true, updates: vec![update], ..Package::new(inner, "Security Update") };
@@ -238,8 +241,23 @@ pub(crate) fn hidden_update(package: &Package) -> String {
 
 /// A deployment of files of Windows.
 fn of_files(name: &str, package: &Identity, files: &[&SystemFile]) -> Deployment {
-    let made = |file: &&SystemFile| Component::of_files(file.component.clone(), vec![file.payload.clone()]).assemble();
-    Deployment { identity: deployment(name, package), components: files.iter().map(made).collect() }
+    let files = files.iter().map(|file| (file.component.clone(), file.payload.clone()));
+    Deployment { identity: deployment(name, package), components: components_of(files) }
+}
+
+/// Components by their files, in the order of their first ones. Few have more than one: `winload.exe` and `winload.efi` belong
+/// together.
+pub(crate) fn components_of(files: impl Iterator<Item = (Identity, PayloadFile)>) -> Vec<Assembly> {
+    let mut components: Vec<Component> = Vec::new();
+    let mut places: HashMap<Identity, usize> = HashMap::new();
+    for (identity, file) in files {
+        let place = *places.entry(identity.clone()).or_insert(components.len());
+        match components.get_mut(place) {
+            Some(component) => component.files.push(file),
+            None => components.push(Component::of_files(identity, vec![file])),
+        }
+    }
+    components.into_iter().map(Component::assemble).collect()
 }
 
 /// Type of the resource of `wcp.dll` that holds the dictionary.

@@ -248,4 +248,24 @@ mod tests {
             assert_eq!(file.versions.unwrap().file, FileVersion(crate::data::VERSION));
         }
     }
+
+    #[test]
+    fn oracle_7zip_finds_the_resources() {
+        if !wimwright_testkit::oracles(&["7z"]) {
+            return;
+        }
+        let mut program = Program::of_name("wcp.dll", true);
+        program.resources =
+            vec![Resource { kind: 614, name: 1, bytes: b"a dictionary".to_vec() }, Resource { kind: 615, name: 7, bytes: vec![5; 3000] }];
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("wcp.dll");
+        let mut bytes = program.headers(20_000);
+        bytes.resize(20_000, 0xCC);
+        std::fs::write(&path, bytes).unwrap();
+        wimwright_testkit::run(std::process::Command::new("7z").arg("x").arg(format!("-o{}", folder.path().display())).arg(&path));
+        for resource in &program.resources {
+            let path = folder.path().join(format!(".rsrc/{}/{}", resource.kind, resource.name));
+            assert_eq!(std::fs::read(path).unwrap(), resource.bytes);
+        }
+    }
 }

@@ -143,7 +143,7 @@ fn looking_into_the_registry() {
             &["registry", "get", "practice.iso:1", r"HKLM\SOFTWARE\Nope"],
             &["registry", "get", "practice.iso:1", r"HKLM\Nope"],
             &["registry", "get", "practice.iso:1", "Nope"],
-            &["registry", "get", recovery, r"HKLM\COMPONENTS"],
+            &["registry", "get", recovery, r"HKLM\DRIVERS"],
             &["registry", "get", "practice.iso", r"HKLM\SOFTWARE"],
             &["registry", "get", "practice.iso:/setup.exe", r"HKLM\SOFTWARE"],
             &["registry", "export", "nowhere.wim", r"HKLM\SOFTWARE"],

@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn lengths_have_their_shortest_form() {
-        for (length, header) in [(0, &[4, 0][..]), (127, &[4, 127]), (128, &[4, 0x81, 128]), (256, &[4, 0x82, 1, 0]), (70_000, &[4, 0x83, 1, 17, 112])]
+        for (length, header) in
+            [(0, &[4, 0][..]), (127, &[4, 127]), (128, &[4, 0x81, 128]), (256, &[4, 0x82, 1, 0]), (70_000, &[4, 0x83, 1, 17, 112])]
         {
             let bytes = element(4, &[&vec![0; length]]);
             assert_eq!((bytes.len(), &bytes[..header.len()]), (header.len() + length, header));

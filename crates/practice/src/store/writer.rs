@@ -241,3 +241,118 @@ fn hexadecimal(bytes: &[u8]) -> String {
         text
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use wimwright_format::manifest::{self, Identity};
+    use wimwright_format::reg_file::{self, Change};
+    use wimwright_format::regf::Hive;
+
+    use super::*;
+    use crate::hives;
+
+    /// Values of all keys, by hive, key and name.
+    type Values = BTreeMap<(String, String, String), Vec<u8>>;
+
+    fn values(hive: &'static str, file: HiveFile, below: &[&str]) -> Values {
+        let hive_file = Hive::from_bytes(file.into_bytes()).unwrap();
+        let mut values = Values::new();
+        let mut waiting: Vec<_> = below.iter().map(|path| hive_file.open(path).unwrap().unwrap()).collect();
+        while let Some(key) = waiting.pop() {
+            for value in hive_file.values(key).unwrap() {
+                let path = hive_file.path(key).unwrap().trim_start_matches('\\').to_owned();
+                values.insert((hive.to_owned(), path, value.name()), value.data().unwrap().into_owned());
+            }
+            waiting.extend(hive_file.subkeys(key).unwrap());
+        }
+        values
+    }
+
+    /// The one public footprint of a package that Windows installed: ours is the same but for what is named here.
+    #[test]
+    fn real_footprint_of_an_installed_package() {
+        let Some(folder) = wimwright_testkit::test_data("manifests/cmdinjector") else { return };
+        let Some(dictionary) = wimwright_testkit::test_data("manifests/msdelta/base_manifest.bin") else { return };
+        let dictionary = std::fs::read(dictionary).unwrap();
+        let package: PackageId = "FadilFadz.CMDInjector.Permanent~628844477771337a~arm~~1.0.0.0".parse().unwrap();
+        let mum = manifest::Package::parse(&std::fs::read(folder.join(format!("{package}.mum"))).unwrap()).unwrap();
+        let [update] = mum.updates.as_slice() else { panic!("one update") };
+        let [manifest::package::Payload::Component(deployment)] = update.payload.as_slice() else { panic!("a deployment") };
+
+        let mut contents = Contents::default();
+        let mut components = Vec::new();
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "manifest") {
+                continue;
+            }
+            let stored = std::fs::read(&path).unwrap();
+            let xml = wimwright_codec::delta::apply(&dictionary, &stored[4..], 1 << 20).unwrap();
+            let component = manifest::Component::parse(&xml).unwrap();
+            if component.is_deployment {
+                continue;
+            }
+            let payload = component.files.iter().map(|file| PayloadFile {
+                name: file.payload_name().to_owned(),
+                destination: None,
+                blob: contents.add("stands for the file"),
+                sha256: [0; 32],
+            });
+            components.push(Assembly {
+                payload: payload.collect(),
+                identity: component.identity,
+                manifest: xml,
+                stored_manifest: Some(stored),
+                registry: Vec::new(),
+                is_deployment: false,
+            });
+        }
+        let update = Update {
+            name: update.name.clone(),
+            feature: None,
+            applicable: None,
+            carried: Carried::Deployment(Deployment { identity: deployment.clone(), components }),
+            state: State::Installed,
+        };
+        let made = Package { updates: vec![update], ..Package::new(Identity { version_scope: None, ..mum.identity }, "Product") };
+        let version = Version([10, 0, 15063, 0]);
+        let mut software = hives::skeleton_software("arm", version).unwrap();
+        let mut store = hives::components("arm", version).unwrap();
+        let mut tree = ImageTree::new().unwrap();
+        let serviced = ServicedHives { software: &mut software, components: &mut store };
+        let mut writer = StoreWriter::new(&mut tree, &mut contents, serviced);
+        writer.add_package(&made).unwrap();
+        writer.finish().unwrap();
+
+        let mut ours = values("COMPONENTS", store, &[r"CanonicalData\Deployments", r"DerivedData\Components"]);
+        let packages = [format!(r"{SERVICING}\Packages"), format!(r"{SERVICING}\PackageIndex"), WINNERS.to_owned()];
+        ours.extend(values("SOFTWARE", software, &packages.each_ref().map(String::as_str)));
+        let mut theirs = Values::new();
+        for change in reg_file::parse(&std::fs::read(folder.join("PermanentInjection.reg")).unwrap()).unwrap() {
+            let path = change.path().trim_end_matches('\\').to_owned();
+            let (hive, path) = path.strip_prefix(r"HKEY_LOCAL_MACHINE\").unwrap().split_once('\\').unwrap();
+            if let Change::SetValue { name, data, .. } = change {
+                theirs.insert((hive.to_owned(), path.to_owned(), name), data);
+            }
+        }
+        let describe = |key: &(String, String, String)| format!(r"{}\{}!{}", key.0, key.1, key.2);
+        let differing: BTreeSet<String> =
+            ours.keys().chain(theirs.keys()).filter(|key| ours.get(*key) != theirs.get(*key)).map(describe).collect();
+        let unexpected: Vec<_> = differing
+            .iter()
+            .filter(|place| {
+                // A cache that servicing rebuilds; of phones; who installed from where and when; later versions of Windows write it; our
+                // manifest of the deployment.
+                let explained =
+                    ["VersionedIndex", "ConvertedPackages", "!InstallClient", "!InstallLocation", "!InstallTime", "!CatalogThumbprint"];
+                let own_manifest = place.contains("ermanent.deployment") && place.ends_with("!S256H");
+                !own_manifest && !explained.iter().any(|part| place.contains(part))
+            })
+            .collect();
+        assert!(unexpected.is_empty(), "{unexpected:#?}");
+        let same = ours.iter().filter(|(key, data)| theirs.get(*key) == Some(data)).count();
+        assert_eq!((same, ours.len()), (30, 36));
+    }
+}
