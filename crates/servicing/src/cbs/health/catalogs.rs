@@ -1,6 +1,6 @@
 //! Catalogs of packages: what each lists, and whether it can be believed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
@@ -153,22 +153,19 @@ impl ReadCatalogs {
     /// not their hash are another's, changed.
     pub(super) fn report(&self, scan: &Scan<'_>, relied_on: &HashSet<BlobId>) {
         let folder = format!("{STORE_FOLDER}/Catalogs/");
-        let by_path: BTreeMap<&String, &BlobId> =
-            self.paths.iter().flat_map(|(id, paths)| paths.iter().map(move |path| (path, id))).collect();
-        let mut told = HashSet::new();
-        for (path, id) in by_path {
+        for (id, paths) in &self.paths {
             let Some(facts) = self.facts(id) else { continue };
-            if let Some(name) = path.strip_prefix(&folder) {
-                let named = name.get(..64).unwrap_or(name);
-                if facts.is_readable() && !named.eq_ignore_ascii_case(&facts.thumbprint) || facts.thumbprint.is_empty() {
-                    let detail = format!("its SHA-256 is {}, which is not its name", facts.thumbprint);
-                    scan.findings.add(FindingKind::CatalogDiffers, path, detail);
-                    continue;
-                }
-            } else if !relied_on.contains(id) {
-                continue;
+            let is_misnamed = |path: &str| {
+                let name = path.strip_prefix(&folder).and_then(|name| name.strip_suffix(".cat"));
+                name.is_some_and(|name| !facts.thumbprint.is_empty() && !name.eq_ignore_ascii_case(&facts.thumbprint))
+            };
+            for path in paths.iter().filter(|path| is_misnamed(path)) {
+                let detail = format!("its SHA-256 is {}, which is not its name", facts.thumbprint);
+                scan.findings.add(FindingKind::CatalogDiffers, path, detail);
             }
-            if let Some((kind, detail)) = facts.problem.as_ref().filter(|_| told.insert(id)) {
+            let of_store = paths.iter().find(|path| path.starts_with(&folder) && !is_misnamed(path));
+            let path = if relied_on.contains(id) { paths.first() } else { of_store };
+            if let (Some(path), Some((kind, detail))) = (path, &facts.problem) {
                 scan.findings.add(*kind, path, detail);
             }
         }
