@@ -92,17 +92,20 @@ fn open_image(address: &str) -> Result<(Image, ImagePath)> {
     Ok((Image::open(&images, 1, &Blobs::default())?, ImagePath::root()))
 }
 
+/// The number of the image that an address leads to; 1 when it names none.
+fn image_number(address: &Address) -> u32 {
+    let numbers = address.places.iter().rev().filter_map(|place| match place {
+        Place::Image { index, .. } => Some(*index),
+        Place::MediumPath(_) | Place::ImageFile(_) => None,
+    });
+    numbers.into_iter().next().unwrap_or(1)
+}
+
 /// All images that an address leads to, with their numbers: that image, or those of the medium or image file.
 fn open_images(address: &str) -> Result<Vec<(u32, Image)>> {
     let parsed = Address::parse(address)?;
     let images = match parsed.open()? {
-        Target::Image(image, _) => {
-            let index = parsed.places.iter().rev().find_map(|place| match place {
-                Place::Image { index, .. } => Some(*index),
-                Place::MediumPath(_) | Place::ImageFile(_) => None,
-            });
-            return Ok(vec![(index.unwrap_or(1), *image)]);
-        }
+        Target::Image(image, _) => return Ok(vec![(image_number(&parsed), *image)]),
         Target::Images(images) => images,
         Target::Medium(medium) => {
             let file = medium.install_file().or_else(|missing| medium.image_files().next().ok_or(missing))?;

@@ -1,6 +1,6 @@
 //! Components: their manifests, what each expects of the store and of the image.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use wimwright_format::manifest::component::{File, FileHash};
@@ -50,7 +50,11 @@ pub(super) struct ComponentManifests {
 impl ComponentManifests {
     pub(super) fn find(scan: &Scan<'_>) -> Self {
         let mut found = Self::default();
-        let mut there = HashMap::new();
+        // Without the hive, no component is known, which is reported.
+        if scan.store.components_hive().is_none() {
+            return found;
+        }
+        let mut there = HashSet::new();
         let folder = scan.store.tree().at(&format!("{STORE_FOLDER}/Manifests"));
         for child in folder.into_iter().flat_map(|folder| folder.children()) {
             let name = child.name();
@@ -63,9 +67,9 @@ impl ComponentManifests {
                 Some(blob) => found.keyforms.entry(blob).or_default().push(keyform.clone()),
                 None => scan.findings.add(FindingKind::ManifestDamaged, manifest_path(&keyform), "it is empty"),
             }
-            there.insert(keyform, ());
+            there.insert(keyform);
         }
-        for (keyform, record) in scan.records.components.iter().filter(|(keyform, _)| !there.contains_key(*keyform)) {
+        for (keyform, record) in scan.records.components.iter().filter(|(keyform, _)| !there.contains(*keyform)) {
             scan.findings.add(FindingKind::ManifestMissing, manifest_path(keyform), format!("{} is there", record.key()));
         }
         found
@@ -259,11 +263,12 @@ impl Scan<'_> {
         let (Some(stated), Some(found)) = (stated, found) else { return };
         let (stated, found) = (super::security::normal(stated), super::security::normal(found));
         let differ = [
-            (stated.owner.is_some() && stated.owner != found.owner, "the owner"),
-            (stated.dacl.is_some() && stated.dacl != found.dacl, "the access control list"),
+            (stated.owner.is_some() && stated.owner != found.owner, "owner"),
+            (stated.dacl.is_some() && stated.dacl != found.dacl, "access control list"),
         ];
-        for (_, what) in differ.into_iter().filter(|(differs, _)| *differs) {
-            self.findings.add(FindingKind::SecurityDiffers, path, format!("{what} is not that of the manifest"));
+        let differ: Vec<_> = differ.into_iter().filter(|(differs, _)| *differs).map(|(_, what)| what).collect();
+        if !differ.is_empty() {
+            self.findings.add(FindingKind::SecurityDiffers, path, format!("{}: not as in the manifest", differ.join(" and ")));
         }
     }
 }

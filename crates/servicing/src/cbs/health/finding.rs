@@ -119,6 +119,7 @@ kinds! {
     WinnerMissing Damage None "The component is installed, and not recorded as a version that its family has: its files may be taken for nobody's."
     WinnerUnknown Damage None "A version is recorded as installed of which the store has no component (\"missing winning component key\")."
     WinnerWrong Damage None "The highest installed version must be the one whose files are in their places."
+    WinnerNotInstalled Note None "A version is recorded as installed that no installed deployment has."
     DeploymentUnknown Damage None "A reference leads to a deployment that is not registered: what it stands for can never be removed."
     DeploymentName Damage None "A deployment is found by a name that follows from its identity: this one is somebody else."
     DeploymentWithoutComponent Damage None "The deployment has no component of its own, which would say what it installs."

@@ -233,7 +233,6 @@ impl<'a> Scan<'a> {
         checked.installed_files = expected.installed_files;
         self.check_payload(&expected.payload);
         self.check_references(&updates)?;
-        self.check_folders();
         self.meter.finish();
         checked.bytes = self.meter.done.load(std::sync::atomic::Ordering::Relaxed);
         Ok(())

@@ -12,10 +12,15 @@ use crate::cbs::store::{CATALOGS, DEPLOYMENTS, Deployment, STORE_FOLDER, StoreEr
 
 impl Scan<'_> {
     pub(super) fn check_references(&self, updates: &UpdateNames) -> Result<(), StoreError> {
-        self.check_deployments(updates);
-        self.check_components_of_deployments();
-        self.check_winners();
-        self.check_index()
+        self.check_index()?;
+        // Without the hive, nothing of this is known, which is reported.
+        if self.store.components_hive().is_some() {
+            self.check_deployments(updates);
+            self.check_components_of_deployments();
+            self.check_winners();
+            self.check_folders();
+        }
+        Ok(())
     }
 
     fn check_deployments(&self, updates: &UpdateNames) {
@@ -113,6 +118,10 @@ impl Scan<'_> {
                 for missing in installed.iter().filter(|version| !there.contains_key(version)) {
                     self.findings.add(FindingKind::WinnerUnknown, place(family, bucket), format!("the store has no version {missing}"));
                 }
+                for version in installed.iter().filter(|version| there.get(version) == Some(&false)) {
+                    let detail = format!("version {version} is recorded, and not installed");
+                    self.findings.add(FindingKind::WinnerNotInstalled, place(family, bucket), detail);
+                }
                 if let Some(highest) = installed.iter().max().filter(|highest| *highest != version) {
                     self.findings.add(
                         FindingKind::WinnerWrong,
@@ -125,7 +134,7 @@ impl Scan<'_> {
     }
 
     /// Folders of components that are not registered.
-    pub(super) fn check_folders(&self) {
+    fn check_folders(&self) {
         let mut registered: HashSet<&str> = self.records.components.keys().map(String::as_str).collect();
         registered.extend(self.records.components.values().map(|component| component.keyform.as_str()));
         let Some(store) = self.store.tree().at(STORE_FOLDER) else { return };
