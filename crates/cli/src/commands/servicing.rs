@@ -48,6 +48,15 @@ struct PackageList {
     packages: Vec<Package>,
 }
 
+/// One package, feature or capability.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum One {
+    Package(Box<PackageDetails>),
+    Feature(FeatureDetails),
+    Capability(CapabilityDetails),
+}
+
 /// Everything of a package.
 #[derive(Serialize)]
 struct PackageDetails {
@@ -132,10 +141,10 @@ pub fn packages(arguments: &Packages, printer: &Printer) -> Result {
         });
     };
     let show = |store: &Store, listing: Listing| match listing.package(wanted) {
-        Some(found) => package_details(store, found).map(Some),
+        Some(found) => Ok(Some(One::Package(Box::new(package_details(store, found)?)))),
         None => Ok(None),
     };
-    print(&each(&arguments.image, wanted, show)?, printer, render_package)
+    print(&each(&arguments.image, wanted, show)?, printer, render_one)
 }
 
 fn package(listed: &ListedPackage) -> Package {
@@ -173,6 +182,27 @@ fn package_details(store: &Store, listed: &ListedPackage) -> Result<PackageDetai
         features,
         owners: record.into_iter().flat_map(|record| record.owners.keys()).map(PackageId::to_string).collect(),
     })
+}
+
+fn render_one(found: &One) -> String {
+    match found {
+        One::Package(found) => render_package(found),
+        One::Feature(found) => fields(&[
+            ("Feature name", &found.feature.name),
+            ("State", found.feature.state),
+            ("Display name", &found.display_name),
+            ("Description", &found.description),
+            ("Restart required", &found.restart_required),
+            ("Package", &found.package),
+        ]),
+        One::Capability(found) => fields(&[
+            ("Capability identity", &found.capability.name),
+            ("State", found.capability.state),
+            ("Display name", &found.display_name),
+            ("Description", &found.description),
+            ("Packages", &found.packages.join(", ")),
+        ]),
+    }
 }
 
 fn render_package(found: &PackageDetails) -> String {
@@ -213,20 +243,8 @@ pub fn features(arguments: &Features, printer: &Printer) -> Result {
         let list = |_: &Store, listing: Listing| Ok(Some(FeatureList { features: listing.features.iter().map(feature).collect() }));
         return print(&each(&arguments.image, "features", list)?, printer, |found| render_list("Feature", &found.features));
     };
-    let show = |store: &Store, listing: Listing| match listing.feature(wanted) {
-        Some(found) => Ok(Some(feature_details(store, found))),
-        None => Ok(None),
-    };
-    print(&each(&arguments.image, wanted, show)?, printer, |found| {
-        fields(&[
-            ("Feature name", &found.feature.name),
-            ("State", found.feature.state),
-            ("Display name", &found.display_name),
-            ("Description", &found.description),
-            ("Restart required", &found.restart_required),
-            ("Package", &found.package),
-        ])
-    })
+    let show = |store: &Store, listing: Listing| Ok(listing.feature(wanted).map(|found| One::Feature(feature_details(store, found))));
+    print(&each(&arguments.image, wanted, show)?, printer, render_one)
 }
 
 fn feature(listed: &ListedFeature) -> Feature {
@@ -255,16 +273,9 @@ pub fn capabilities(arguments: &Capabilities, printer: &Printer) -> Result {
             |_: &Store, listing: Listing| Ok(Some(CapabilityList { capabilities: listing.capabilities.iter().map(capability).collect() }));
         return print(&each(&arguments.image, "capabilities", list)?, printer, |found| render_list("Capability", &found.capabilities));
     };
-    let show = |store: &Store, listing: Listing| Ok(listing.capability(wanted).map(|found| capability_details(store, found)));
-    print(&each(&arguments.image, wanted, show)?, printer, |found| {
-        fields(&[
-            ("Capability identity", &found.capability.name),
-            ("State", found.capability.state),
-            ("Display name", &found.display_name),
-            ("Description", &found.description),
-            ("Packages", &found.packages.join(", ")),
-        ])
-    })
+    let show =
+        |store: &Store, listing: Listing| Ok(listing.capability(wanted).map(|found| One::Capability(capability_details(store, found))));
+    print(&each(&arguments.image, wanted, show)?, printer, render_one)
 }
 
 fn capability(listed: &ListedCapability) -> Feature {
