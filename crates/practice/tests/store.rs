@@ -2,17 +2,14 @@
 
 mod consistency;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use wimwright_format::cab::Cabinet;
-use wimwright_format::container_index::{IndexedFile, Place, Rebuilder, Source, SourceKind};
-use wimwright_format::io::ReadAt;
 use wimwright_format::manifest::{Identity, Package, PackageId, Version};
-use wimwright_format::msu::{Layout, Update};
+use wimwright_format::msu::Update;
 use wimwright_format::regf::Data;
 use wimwright_image::medium::Medium;
 use wimwright_image::registry::HiveFile;
@@ -85,41 +82,18 @@ fn a_store_has_what_its_specification_says() {
     assert_eq!(states, [("WebServer".to_owned(), 0x40), ("Telnet".to_owned(), 0x70), ("NetFx3".to_owned(), 0)]);
 }
 
-/// The package manifests of a real update, rebuilt where they are stored as deltas.
+/// The package manifests of a real update.
 fn package_manifests(path: &Path) -> Vec<Package> {
-    let no_wim = |_: Arc<dyn ReadAt>| Err("no WIM".into());
-    let update = Update::open(Arc::new(std::fs::read(path).unwrap()), &no_wim).unwrap();
-    let mut manifests = Vec::new();
+    let update = Update::open(Arc::new(std::fs::read(path).unwrap())).unwrap();
+    let manifests = Mutex::new(BTreeMap::new());
     for package in &update.packages {
-        let members = Mutex::new(BTreeMap::new());
-        let mut keep = |name: &str, reader: &mut dyn std::io::Read| {
-            let mut bytes = Vec::new();
-            reader.read_to_end(&mut bytes)?;
-            members.lock().unwrap().insert(name.to_owned(), bytes);
+        let keep = |name: &str, bytes: &[u8]| {
+            manifests.lock().unwrap().insert(name.to_owned(), Package::parse(bytes)?);
             Ok(())
         };
-        package.visit(&|_| true, &mut keep).unwrap();
-        let members = members.into_inner().unwrap();
-        let is_manifest = |name: &str| name.to_ascii_lowercase().ends_with(".mum");
-        let Layout::Deltas { index, .. } = &package.layout else {
-            manifests.extend(members.iter().filter(|(name, _)| is_manifest(name)).map(|(_, bytes)| Package::parse(bytes).unwrap()));
-            continue;
-        };
-        let read = |source: &Source| match &source.place {
-            Place::Member(name) => Ok(Cow::Borrowed(members[name].as_slice())),
-            Place::Range { .. } => Err("no range".into()),
-        };
-        let apply = |_: SourceKind, base: &[u8], delta: &[u8], limit: u64| Ok(wimwright_codec::delta::apply(base, delta, limit)?);
-        let rebuilder = Rebuilder { read: &read, apply: &apply, find_basis: &|_, _, _| None };
-        let made = Mutex::new(&mut manifests);
-        let wanted = |file: &IndexedFile| is_manifest(&file.name);
-        let keep = |_: &IndexedFile, bytes: &[u8]| {
-            made.lock().unwrap().push(Package::parse(bytes).unwrap());
-            Ok(())
-        };
-        rebuilder.rebuild(index, wanted, keep).unwrap();
+        package.make(&|name| name.to_ascii_lowercase().ends_with(".mum"), &keep).unwrap();
     }
-    manifests
+    manifests.into_inner().unwrap().into_values().collect()
 }
 
 /// A store for each real package, with the parents that it needs and the components that it replaces.

@@ -319,7 +319,7 @@ impl Step for AddApps {
         }
         image.commit(context.time)?;
         details.push("Windows checks signature and licence, and registers the app, at each user's first sign-in".to_owned());
-        Ok((image, StepReport { certainty: Certainty::Deferred, details }))
+        Ok((image, StepReport { certainty: Certainty::Deferred, ..StepReport::exact(details) }))
     }
 }
 

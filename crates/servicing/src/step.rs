@@ -7,6 +7,8 @@ use thiserror::Error;
 use wimwright_format::io::ReadAt;
 use wimwright_image::{Image, ImageError};
 
+use crate::cbs::install::PackageReport;
+
 /// The kind of a step and its revision. The revision is raised whenever the result for equal input changes, so that
 /// results cached by an older release are not taken for this one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +36,16 @@ pub struct StepReport {
     pub certainty: Certainty,
     /// What was done, one line each.
     pub details: Vec<String>,
+    /// What was done with each Windows package.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<PackageReport>,
 }
 
 impl StepReport {
     /// A report of things that were done exactly.
     #[must_use]
     pub fn exact(details: Vec<String>) -> Self {
-        Self { certainty: Certainty::Exact, details }
+        Self { certainty: Certainty::Exact, details, packages: Vec::new() }
     }
 }
 
@@ -65,9 +70,47 @@ pub enum StepError {
         /// What to do instead; empty when nothing can be said.
         hint: String,
     },
+    /// A part of the work failed, or found what it was given unfit.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// An error of a part of a step, with what can be done about it.
+#[derive(Debug)]
+pub struct Failure {
+    /// What went wrong.
+    error: Box<dyn std::error::Error + Send + Sync>,
+    /// What to do; empty when nothing can be said.
+    hint: String,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(formatter)
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
 }
 
 impl StepError {
+    /// What can be done about it; empty when nothing can be said.
+    #[must_use]
+    pub fn hint(&self) -> &str {
+        match self {
+            Self::Image(_) => "",
+            Self::Refused { hint, .. } | Self::Failed(Failure { hint, .. }) => hint,
+        }
+    }
+
+    /// An error of a part of the step, with a hint.
+    pub fn caused(error: impl std::error::Error + Send + Sync + 'static, hint: impl Into<String>) -> Self {
+        Self::Failed(Failure { error: Box::new(error), hint: hint.into() })
+    }
+
     /// Refuses, with a hint.
     pub fn refused(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Refused { what: what.into(), hint: hint.into() }

@@ -59,10 +59,8 @@ impl Resolver<'_> {
     /// A step's own objection to what the recipe gives it, with its hint.
     fn step_problem(&self, path: Option<&HostPath>, error: &StepError) -> Box<Problem> {
         let mut problem = self.recipe.problem(path.and_then(|path| path.position), error.to_string());
-        if let StepError::Refused { hint, .. } = error
-            && !hint.is_empty()
-        {
-            problem.advice = Some(hint.clone());
+        if !error.hint().is_empty() {
+            problem.advice = Some(error.hint().to_owned());
         }
         Box::new(problem)
     }

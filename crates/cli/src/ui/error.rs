@@ -112,7 +112,8 @@ fn refusal_hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
             _ => None,
         });
         match (error.downcast_ref::<StepError>(), output) {
-            (Some(StepError::Refused { hint, .. }), _) | (_, Some(OutputError::Refused { hint, .. })) => Some(hint.clone()),
+            (Some(step), _) => Some(step.hint().to_owned()),
+            (_, Some(OutputError::Refused { hint, .. })) => Some(hint.clone()),
             _ => None,
         }
     })

@@ -90,8 +90,13 @@ impl Tree {
     /// # Errors
     /// The parent is missing or a file, or a directory has that name.
     pub fn put_file(&mut self, path: &ImagePath, inode: Inode) -> Result<(), EditError> {
-        let (parent, name) = Self::split(path)?;
+        Self::split(path)?;
         let file = self.add_inode(inode);
+        self.put_name(path, file)
+    }
+
+    fn put_name(&mut self, path: &ImagePath, file: FileId) -> Result<(), EditError> {
+        let (parent, name) = Self::split(path)?;
         let directory = self.directory_mut(&parent)?;
         match directory.position(&name) {
             Ok(index) => match &mut directory.children[index].node {
@@ -101,6 +106,17 @@ impl Tree {
             Err(index) => directory.children.insert(index, Child { name, short_name: Name::default(), node: Node::File(file) }),
         }
         Ok(())
+    }
+
+    /// Gives the file at `existing` a further name: a hard link. A file that has the name is replaced, and keeps its spelling; its
+    /// other hard links keep their contents.
+    ///
+    /// # Errors
+    /// `existing` is no file; the new name's parent is missing or a file, or a directory has that name.
+    pub fn link(&mut self, existing: &ImagePath, path: &ImagePath) -> Result<(), EditError> {
+        let source = self.get(existing).ok_or_else(|| missing(existing))?;
+        let file = source.file_id().ok_or_else(|| EditError::IsADirectory { path: existing.to_string() })?;
+        self.put_name(path, file)
     }
 
     /// Creates the directory `path` and those above it that are missing, each with a copy of `inode`. Returns the paths

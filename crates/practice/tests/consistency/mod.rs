@@ -58,6 +58,11 @@ fn hexadecimal(bytes: &[u8]) -> String {
 
 /// Panics at the first thing that is wrong with the store of an image for this architecture.
 pub fn check(image: &mut Image, image_architecture: &str) -> Counts {
+    check_decoded(image, image_architecture, &|manifest| manifest.to_vec())
+}
+
+/// The same for a store with compressed manifests, which `decode` decodes.
+pub fn check_decoded(image: &mut Image, image_architecture: &str, decode: &dyn Fn(&[u8]) -> Vec<u8>) -> Counts {
     let software = image.hive(HiveFile::Software).unwrap().unwrap();
     let components = image.hive(HiveFile::Components).unwrap().unwrap();
     let mut counts = Counts::default();
@@ -120,7 +125,7 @@ pub fn check(image: &mut Image, image_architecture: &str) -> Counts {
     for (name, key) in &keys {
         let values = values(&components, *key);
         let flags = values.get("CF").map_or(0, |data| data[0]);
-        let manifest = image.read(&format!("/Windows/WinSxS/Manifests/{name}.manifest")).unwrap();
+        let manifest = decode(&image.read(&format!("/Windows/WinSxS/Manifests/{name}.manifest")).unwrap());
         assert_eq!(values["S256H"], Sha256::digest(&manifest).as_slice(), "{name}");
         let component = Component::parse(&manifest).unwrap();
         assert_eq!(&component.identity.keyform(), name);

@@ -9,8 +9,10 @@
 //! Sources: facts of `docs/formats/cbs.md`, each with its origin and how sure it is.
 
 pub mod dictionary;
+pub mod effects;
 pub mod expand;
 pub mod health;
+pub mod install;
 pub mod listing;
 pub mod plan;
 pub mod source;

@@ -218,7 +218,9 @@ pub enum PayloadForm {
 
 /// A root package with everything that was delivered with it.
 pub struct PackageSource {
-    /// Where it came from: the file as the user wrote it, and the name inside.
+    /// The file as the user wrote it.
+    pub file: String,
+    /// The file, and the name inside where it holds several packages.
     pub name: String,
     /// The root package.
     pub root: PackageId,
@@ -269,14 +271,14 @@ pub fn open(files: &[Payload], dictionary: &Dictionary, trust: &Trust) -> Result
                 let found: Option<Arc<dyn ReadAt>> = psf.iter().find(fits).map(|payload| payload.source.clone());
                 archive.psf = found;
             }
-            sources.push(PackageSource::read(name, archive, dictionary, trust)?);
+            sources.push(PackageSource::read(payload.name.clone(), name, archive, dictionary, trust)?);
         }
     }
     Ok(sources)
 }
 
 impl PackageSource {
-    fn read(name: String, archive: PackageArchive, dictionary: &Dictionary, trust: &Trust) -> Result<Self, SourceError> {
+    fn read(file: String, name: String, archive: PackageArchive, dictionary: &Dictionary, trust: &Trust) -> Result<Self, SourceError> {
         let files = archive.files();
         let is_manifest = |name: &str| {
             let lower = name.to_ascii_lowercase();
@@ -290,6 +292,7 @@ impl PackageSource {
         made.map_err(|source| SourceError::Files { file: name.clone(), source: source.into() })?;
         let members = read.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut source = Self {
+            file,
             root: PackageId::from(&wimwright_format::manifest::Identity::default()),
             class: PackageClass::Other,
             archive,

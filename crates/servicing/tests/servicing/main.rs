@@ -6,6 +6,7 @@ mod files;
 mod health;
 mod inventory;
 mod metadata;
+mod packages;
 mod placed;
 mod provenance;
 mod registry;

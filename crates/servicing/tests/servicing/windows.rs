@@ -151,11 +151,8 @@ pub fn difference(before: &Image, after: &Image) -> String {
 
 /// What a refused step says, with its hint.
 pub fn refusal<T>(result: Result<T, StepError>) -> String {
-    match result.err().expect("the step must be refused") {
-        StepError::Refused { what, hint } if hint.is_empty() => what,
-        StepError::Refused { what, hint } => format!("{what}\nhint: {hint}"),
-        StepError::Image(error) => error.to_string(),
-    }
+    let error = result.err().expect("the step must be refused");
+    if error.hint().is_empty() { error.to_string() } else { format!("{error}\nhint: {}", error.hint()) }
 }
 
 /// What a step that cannot be applied says.

@@ -10,7 +10,7 @@ use roxmltree::Node;
 use super::super::error::shortened;
 use super::super::other::OtherElements;
 use super::super::{Error, Version, xml};
-use super::SecurityDescriptorReference;
+use super::{SecurityDescriptorReference, registry};
 
 /// A `categoryMembership` element.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -367,6 +367,42 @@ pub struct TriggerData {
     pub kind: String,
     /// `value`.
     pub value: String,
+}
+
+impl TriggerData {
+    /// The `DataType<n>` value below `TriggerInfo\<n>` (`SERVICE_TRIGGER_DATA_TYPE_…`).
+    ///
+    /// # Errors
+    /// [`Error::UnknownWord`].
+    pub fn type_value(&self) -> Result<u32, Error> {
+        const TYPES: &[(&str, u32)] = &[("binary", 1), ("string", 2), ("level", 3), ("keywordAny", 4), ("keywordAll", 5)];
+        translate("type of trigger data", Some(&self.kind), TYPES).map(Option::unwrap_or_default)
+    }
+
+    /// The `Data<n>` value beside it (REG_BINARY): text as UTF-16LE with a NUL, a quoted list (`"5355","UDP"`, as for the ports
+    /// of the firewall) with a NUL after each and one at the end, a level in one byte, keywords as a 64-bit number,
+    /// bytes from hexadecimal digits. Forms: real SYSTEM hives.
+    ///
+    /// # Errors
+    /// [`Error::UnknownWord`], for data that does not have the form of its type as well.
+    pub fn bytes(&self) -> Result<Vec<u8>, Error> {
+        let wide = |text: &str| text.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        let malformed = || unknown("data of a service trigger", &self.value);
+        let number = || {
+            let digits = self.value.strip_prefix("0x").or_else(|| self.value.strip_prefix("0X"));
+            digits.map_or_else(|| self.value.parse(), |digits| u64::from_str_radix(digits, 16)).map_err(|_| malformed())
+        };
+        match self.type_value()? {
+            1 => registry::read_hexadecimal(&self.value).ok_or_else(malformed),
+            2 if self.value.starts_with('"') => {
+                let texts = registry::read_list(&self.value).ok_or_else(malformed)?;
+                Ok(texts.iter().flat_map(|text| wide(text)).chain([0, 0]).collect())
+            }
+            2 => Ok(wide(&self.value)),
+            3 => u8::try_from(number()?).map(|level| vec![level]).map_err(|_| malformed()),
+            _ => Ok(number()?.to_le_bytes().to_vec()),
+        }
+    }
 }
 
 impl ServiceTrigger {

@@ -34,6 +34,8 @@ pub struct Channel {
     pub name: String,
     /// `chid`, which events refer to.
     pub id: Option<String>,
+    /// `value`: the number in events; given in order from 16 where it is not stated.
+    pub value: Option<String>,
     /// True when another publisher defines it.
     pub imported: bool,
     /// `type`: `Admin`, `Operational`, `Analytic`, `Debug`; absent when imported.
@@ -105,6 +107,7 @@ impl Channel {
         let mut channel = Self {
             name: xml::required(node, "name")?,
             id: xml::owned(node, "chid"),
+            value: xml::owned(node, "value"),
             imported: xml::name(node) == "importChannel",
             kind: xml::owned(node, "type"),
             enabled: xml::boolean(node, "enabled")?,

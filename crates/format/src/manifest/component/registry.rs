@@ -209,7 +209,7 @@ fn read_data(kind: &str, text: &str) -> Option<(u32, RegistryData)> {
     }
 }
 
-fn read_hexadecimal(text: &str) -> Option<Vec<u8>> {
+pub(super) fn read_hexadecimal(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
     let digits = digits?;
     let (pairs, rest) = digits.as_chunks::<2>();
@@ -218,7 +218,7 @@ fn read_hexadecimal(text: &str) -> Option<Vec<u8>> {
 
 /// Reads `"a","b"`: a quote inside is doubled. A text that starts without quote is one entry. Empty entries, which a list in
 /// the registry cannot hold, are left out: `""` is the empty list.
-fn read_list(text: &str) -> Option<Vec<String>> {
+pub(super) fn read_list(text: &str) -> Option<Vec<String>> {
     let mut entries = Vec::new();
     let mut rest = text.trim();
     if !rest.is_empty() && !rest.starts_with('"') {

@@ -117,6 +117,21 @@ fn services_translate_to_registry_numbers() {
 }
 
 #[test]
+fn trigger_data_has_the_form_of_its_type() {
+    let bytes = |kind: &str, value: &str| TriggerData { kind: kind.to_owned(), value: value.to_owned() }.bytes();
+    let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    assert_eq!(bytes("string", "ab").unwrap(), wide("ab\0"));
+    assert_eq!(bytes("String", r#""139","TCP""#).unwrap(), wide("139\0TCP\0\0"));
+    assert_eq!(bytes("binary", "0aFF").unwrap(), [10, 255]);
+    assert_eq!(bytes("level", "4").unwrap(), [4]);
+    assert_eq!(bytes("keywordAny", "0x8000000000000001").unwrap(), [1, 0, 0, 0, 0, 0, 0, 0x80]);
+    assert_eq!(bytes("keywordAll", "258").unwrap(), [2, 1, 0, 0, 0, 0, 0, 0]);
+    for (kind, value) in [("poem", ""), ("binary", "0"), ("level", "256"), ("keywordAny", "x"), ("string", r#""a"#)] {
+        assert!(matches!(bytes(kind, value), Err(Error::UnknownWord { .. })), "{kind} {value}");
+    }
+}
+
+#[test]
 fn what_is_no_component_is_an_error() {
     for wrong in ["", "<a/>", "<assembly/>", "<assembly><assemblyIdentity version='1.0.0.0'/></assembly>"] {
         assert!(Component::parse(wrong.as_bytes()).is_err(), "{wrong}");

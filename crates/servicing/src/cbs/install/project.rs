@@ -1,0 +1,340 @@
+//! What winners do to the image: links to their files, directories, registry values; and what losers no longer do.
+//!
+//! Only what is still as the loser left it is taken back: a file that is another one by now, or a value that was changed, belongs to
+//! somebody else.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use wimwright_format::regf::{self, Data, Hive, KeyId, ValueKind};
+use wimwright_image::registry::{HiveFile, RegistryPath};
+use wimwright_image::{Image, ImageError};
+
+use super::resolve::Resolution;
+use super::{Done, InstallError, Known, image_path};
+use crate::cbs::effects::{Effects, ObsoleteValue, Operation, RegistryEffect, ValueEffect, obsolete};
+use crate::cbs::store::payload_path;
+use crate::files::NewFile;
+
+/// A component that wins or loses: the keyforms of the version before and after.
+struct Change {
+    before: Option<String>,
+    after: Option<String>,
+}
+
+fn changes(resolution: &Resolution) -> Vec<Change> {
+    let one = |family: &super::resolve::FamilyChange| Change {
+        before: family.before.as_ref().map(|winner| family.keyform(winner.version)),
+        after: family.after.as_ref().map(|winner| family.keyform(winner.version)),
+    };
+    resolution.families.values().map(one).filter(|change| change.before != change.after).collect()
+}
+
+/// Notes what of the new winners only Windows can finish.
+pub(super) fn note_deferred(resolution: &Resolution, effects: &Known, done: &mut BTreeMap<String, Done>) {
+    for keyform in changes(resolution).into_iter().filter_map(|change| change.after) {
+        if let Some(known) = effects.get(&keyform) {
+            done.entry(keyform).or_default().deferred.clone_from(&known.deferred);
+        }
+    }
+}
+
+/// Projects the new winners and takes back what the old ones did.
+pub(super) fn project(
+    image: &mut Image,
+    resolution: &Resolution,
+    effects: &Known,
+    time: u64,
+    done: &mut BTreeMap<String, Done>,
+) -> Result<(), InstallError> {
+    let changes = changes(resolution);
+    let none = Effects::default();
+    let of = |keyform: &Option<String>| keyform.as_ref().and_then(|keyform| effects.get(keyform)).unwrap_or(&none);
+    // What any winner of this plan does stays, whoever did it before.
+    let mut kept = Kept::default();
+    for winner in resolution.families.values().filter_map(|family| Some(family.keyform(family.after.as_ref()?.version))) {
+        kept.add(effects.get(&winner).unwrap_or(&none));
+    }
+    for change in &changes {
+        let Some(keyform) = &change.after else { continue };
+        let done = done.entry(keyform.clone()).or_default();
+        done.files += project_files(image, keyform, of(&change.after), of(&change.before), change.before.as_deref(), time)?;
+    }
+    for change in &changes {
+        let Some(keyform) = &change.before else { continue };
+        take_back_files(image, keyform, of(&change.before), of(&change.after), &kept)?;
+    }
+    let mut hives = BTreeSet::new();
+    for change in &changes {
+        hives.extend(of(&change.before).registry.iter().chain(&of(&change.after).registry).map(|effect| effect.path.hive));
+    }
+    for file in hives {
+        image.edit_hive(file, |hive| {
+            for change in &changes {
+                let (old, new) = (of(&change.before), of(&change.after));
+                for effect in new.registry.iter().filter(|effect| effect.path.hive == file) {
+                    let values =
+                        set_key(hive, effect, old, time).map_err(|source| ImageError::hive_edit(file, &effect.path.key, source))?;
+                    if let Some(keyform) = &change.after {
+                        done.entry(keyform.clone()).or_default().values += values;
+                    }
+                }
+            }
+            for change in &changes {
+                take_back_values(hive, file, of(&change.before), of(&change.after), &kept, time)
+                    .map_err(|source| ImageError::hive_edit(file, "", source))?;
+            }
+            Ok::<_, ImageError>(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Names and values that winners of the plan make.
+#[derive(Default)]
+struct Kept {
+    names: HashSet<String>,
+    values: HashSet<(HiveFile, String, String)>,
+}
+
+impl Kept {
+    fn add(&mut self, effects: &Effects) {
+        let names = effects.files.iter().flat_map(|file| &file.names).chain(effects.new_files.iter().map(|file| &file.path));
+        self.names.extend(names.map(|name| name.to_lowercase()));
+        for effect in &effects.registry {
+            let values = effect.values.iter().filter(|value| value.operation == Operation::Set);
+            self.values.extend(values.map(|value| value_place(&effect.path, &value.name)));
+        }
+    }
+}
+
+fn value_place(path: &RegistryPath, name: &str) -> (HiveFile, String, String) {
+    (path.hive, path.key.to_lowercase(), name.to_lowercase())
+}
+
+/// Directories, links and other files of a winner. Returns how many names it has now.
+fn project_files(
+    image: &mut Image,
+    keyform: &str,
+    new: &Effects,
+    old: &Effects,
+    before: Option<&str>,
+    time: u64,
+) -> Result<usize, InstallError> {
+    for directory in &new.directories {
+        let path = image_path(keyform, &directory.path)?;
+        NewFile { attributes: None, security: None, time }.put(image, &path, None)?;
+        let security = directory.security.as_ref().map(|descriptor| image.tree.add_security(descriptor));
+        if !path.is_root() {
+            image.tree.update(&path, |inode| {
+                inode.attributes |= directory.attributes;
+                inode.security = security.or(inode.security);
+            })?;
+        }
+    }
+    let mut names = 0;
+    for file in &new.files {
+        let stored = image_path(keyform, &payload_path(keyform, &file.payload))?;
+        for name in &file.names {
+            let path = image_path(keyform, name)?;
+            if file.writeable && is_changed(image, name, old, before)? {
+                continue;
+            }
+            if let Some(parent) = path.parent() {
+                NewFile { attributes: None, security: None, time }.put(image, &parent, None)?;
+            }
+            image.tree.link(&stored, &path)?;
+            names += 1;
+        }
+    }
+    for file in &new.new_files {
+        let blob = image.blobs.add_bytes(file.contents.clone());
+        NewFile { attributes: None, security: None, time }.put_blob(image, &image_path(keyform, &file.path)?, blob)?;
+        names += 1;
+    }
+    Ok(names)
+}
+
+/// True when a file that may change after installation has: it is there, and not the one that the former winner projected.
+fn is_changed(image: &Image, name: &str, old: &Effects, before: Option<&str>) -> Result<bool, InstallError> {
+    let Some(current) = image.tree.at(name) else { return Ok(false) };
+    let Some(before) = before else { return Ok(true) };
+    let projected = old.files.iter().find(|file| file.names.iter().any(|known| known.eq_ignore_ascii_case(name)));
+    let stored = projected.and_then(|file| image.tree.at(&payload_path(before, &file.payload)));
+    Ok(stored.is_none_or(|stored| stored.inode().contents != current.inode().contents))
+}
+
+fn take_back_files(image: &mut Image, keyform: &str, old: &Effects, new: &Effects, kept: &Kept) -> Result<(), InstallError> {
+    let obsolete = obsolete(old, new);
+    for name in obsolete.names.iter().filter(|name| !kept.names.contains(&name.to_lowercase())) {
+        let path = image_path(keyform, name)?;
+        let Some(current) = image.tree.get(&path) else { continue };
+        let file = old.files.iter().find(|file| file.names.contains(name));
+        let own = match (file, old.new_files.iter().find(|file| file.path == *name)) {
+            (Some(file), _) => {
+                image.tree.at(&payload_path(keyform, &file.payload)).is_some_and(|stored| stored.file_id() == current.file_id())
+            }
+            (None, Some(file)) => !current.is_directory() && *image.contents(current)? == *file.contents,
+            (None, None) => false,
+        };
+        if own {
+            image.tree.remove(&path)?;
+        }
+    }
+    for directory in &obsolete.directories {
+        let path = image_path(keyform, directory)?;
+        if image.tree.get(&path).is_some_and(|entry| entry.is_directory() && entry.children().len() == 0) && !path.is_root() {
+            image.tree.remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Creates a key and sets its values. Returns how many were set.
+fn set_key(hive: &mut Hive, effect: &RegistryEffect, old: &Effects, time: u64) -> Result<usize, regf::Error> {
+    let path = effect.path.resolved(hive)?;
+    let key = hive.create_path(&path, time)?;
+    if let Some(descriptor) = &effect.security {
+        hive.set_security(key, descriptor)?;
+    }
+    let mut set = 0;
+    for value in &effect.values {
+        set += usize::from(set_value(hive, key, &effect.path, value, old, time)?);
+    }
+    Ok(set)
+}
+
+fn set_value(hive: &mut Hive, key: KeyId, path: &RegistryPath, value: &ValueEffect, old: &Effects, time: u64) -> Result<bool, regf::Error> {
+    let current = match hive.value(key, &value.name)? {
+        Some(current) => Some((current.kind(), current.data()?.into_owned())),
+        None => None,
+    };
+    let (kind, data) = match value.operation {
+        Operation::Set => {
+            // What may be changed by users stays when it was: it is neither what the former version set, nor absent.
+            if value.mutable
+                && let Some(current) = &current
+                && !was_set(old, path, &value.name, current)
+            {
+                return Ok(false);
+            }
+            (value.kind, value.data.clone())
+        }
+        Operation::AppendEntries | Operation::PrependEntries => {
+            (value.kind, with_entries(current.as_ref(), value, value.operation == Operation::PrependEntries))
+        }
+        Operation::AppendPath | Operation::PrependPath => with_path(current.as_ref(), value, value.operation == Operation::PrependPath),
+    };
+    if current.as_ref().is_some_and(|(known, bytes)| *known == kind && *bytes == data) {
+        return Ok(true);
+    }
+    hive.set_value(key, &value.name, kind, &data, time)?;
+    Ok(true)
+}
+
+fn was_set(old: &Effects, path: &RegistryPath, name: &str, current: &(ValueKind, Vec<u8>)) -> bool {
+    let place = value_place(path, name);
+    old.registry.iter().filter(|effect| effect.path.hive == path.hive).any(|effect| {
+        effect
+            .values
+            .iter()
+            .any(|value| value_place(&effect.path, &value.name) == place && (value.kind, &value.data) == (current.0, &current.1))
+    })
+}
+
+fn texts(kind: ValueKind, data: &[u8]) -> Vec<String> {
+    match Data::decode(kind, data) {
+        Data::Texts(texts) => texts,
+        Data::Text(text) | Data::ExpandableText(text) => vec![text],
+        _ => Vec::new(),
+    }
+}
+
+/// A REG_MULTI_SZ with entries added that it does not have.
+fn with_entries(current: Option<&(ValueKind, Vec<u8>)>, value: &ValueEffect, first: bool) -> Vec<u8> {
+    let mut entries = current.map(|(kind, data)| texts(*kind, data)).unwrap_or_default();
+    let missing: Vec<String> =
+        texts(value.kind, &value.data).into_iter().filter(|entry| !entries.iter().any(|known| known.eq_ignore_ascii_case(entry))).collect();
+    if missing.is_empty()
+        && let Some((_, data)) = current
+    {
+        return data.clone();
+    }
+    if first {
+        entries.splice(0..0, missing);
+    } else {
+        entries.extend(missing);
+    }
+    Data::Texts(entries).encode().1
+}
+
+/// A directory as it is compared in a list of directories.
+fn folded_directory(directory: &str) -> String {
+    directory.trim().trim_end_matches('\\').to_ascii_lowercase()
+}
+
+/// A list of directories with those added that it does not have; of the type that it has.
+fn with_path(current: Option<&(ValueKind, Vec<u8>)>, value: &ValueEffect, first: bool) -> (ValueKind, Vec<u8>) {
+    let list = |kind, data: &[u8]| texts(kind, data).into_iter().next().unwrap_or_default();
+    let (kind, old) = current.map_or((value.kind, String::new()), |(kind, data)| (*kind, list(*kind, data)));
+    let has = |directory: &str| old.split(';').any(|known| folded_directory(known) == folded_directory(directory));
+    let added = list(value.kind, &value.data);
+    let missing: Vec<&str> = added.split(';').filter(|directory| !directory.is_empty() && !has(directory)).collect();
+    if missing.is_empty()
+        && let Some(current) = current
+    {
+        return current.clone();
+    }
+    let old = (!old.is_empty()).then_some(old.trim_end_matches(';'));
+    let new = missing.join(";");
+    let parts: Vec<&str> =
+        if first { std::iter::once(new.as_str()).chain(old).collect() } else { old.into_iter().chain([new.as_str()]).collect() };
+    let text = parts.join(";");
+    let data = if kind == ValueKind::EXPAND_SZ { Data::ExpandableText(text) } else { Data::Text(text) };
+    data.encode()
+}
+
+fn take_back_values(hive: &mut Hive, file: HiveFile, old: &Effects, new: &Effects, kept: &Kept, time: u64) -> Result<(), regf::Error> {
+    let obsolete = obsolete(old, new);
+    for ObsoleteValue { path, value } in obsolete.values.iter().filter(|gone| gone.path.hive == file) {
+        let Some(key) = hive.open(&path.resolved(hive)?)? else { continue };
+        let Some(current) = hive.value(key, &value.name)? else { continue };
+        let current = (current.kind(), current.data()?.into_owned());
+        match value.operation {
+            Operation::Set => {
+                let same = current == (value.kind, value.data.clone());
+                if same && !kept.values.contains(&value_place(path, &value.name)) {
+                    hive.delete_value(key, &value.name, time)?;
+                }
+            }
+            Operation::AppendEntries | Operation::PrependEntries => {
+                let gone = texts(value.kind, &value.data);
+                let left =
+                    texts(current.0, &current.1).into_iter().filter(|entry| !gone.iter().any(|gone| gone.eq_ignore_ascii_case(entry)));
+                let left: Vec<String> = left.collect();
+                if left.is_empty() {
+                    hive.delete_value(key, &value.name, time)?;
+                } else {
+                    hive.set_data(key, &value.name, &Data::Texts(left), time)?;
+                }
+            }
+            Operation::AppendPath | Operation::PrependPath => {
+                let gone: Vec<String> =
+                    texts(value.kind, &value.data).iter().flat_map(|list| list.split(';')).map(folded_directory).collect();
+                let list = texts(current.0, &current.1).into_iter().next().unwrap_or_default();
+                let left: Vec<&str> = list.split(';').filter(|directory| !gone.contains(&folded_directory(directory))).collect();
+                let text = left.join(";");
+                let data = if current.0 == ValueKind::EXPAND_SZ { Data::ExpandableText(text) } else { Data::Text(text) };
+                hive.set_data(key, &value.name, &data, time)?;
+            }
+        }
+    }
+    for path in obsolete.keys.iter().filter(|path| path.hive == file) {
+        if let Some(key) = hive.open(&path.resolved(hive)?)?
+            && hive.values(key)?.is_empty()
+            && hive.subkeys(key)?.is_empty()
+        {
+            hive.delete_key(key, time)?;
+        }
+    }
+    Ok(())
+}
