@@ -199,7 +199,7 @@ impl Blobs {
     ///
     /// # Errors
     /// The first blob that is missing or damaged; those that come after it are not read.
-    pub fn for_each(&self, ids: impl IntoIterator<Item = BlobId>, visit: &mut dyn FnMut(BlobId, u64, u64, &[u8])) -> Result<(), BlobError> {
+    pub fn for_each(&self, ids: impl IntoIterator<Item = BlobId>, mut visit: impl FnMut(BlobId, u64, u64, &[u8])) -> Result<(), BlobError> {
         let packs = self.with(|inner| inner.packs.clone());
         let mut of_packs: Vec<Vec<BlobId>> = vec![Vec::new(); packs.len()];
         for id in ids {

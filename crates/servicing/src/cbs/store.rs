@@ -245,7 +245,7 @@ impl Store {
         }
         let mut found = BTreeMap::new();
         let mut bytes = Vec::new();
-        let visited = self.blobs.for_each(wanted.keys().copied(), &mut |blob, size, position, piece| {
+        let visited = self.blobs.for_each(wanted.keys().copied(), |blob, size, position, piece| {
             if size > LARGEST_PACKAGE_MANIFEST {
                 return;
             }

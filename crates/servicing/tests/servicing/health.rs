@@ -13,6 +13,7 @@ use wimwright_format::wim::Wim;
 use wimwright_image::registry::HiveFile;
 use wimwright_image::{Blobs, Image, ImageFile};
 use wimwright_practice::store::{PackageSpec, State, StoreSpec, write};
+use wimwright_servicing::cbs::dictionary::Dictionary;
 use wimwright_servicing::cbs::health::{FindingKind, Level, Options, Report, Severity, check};
 use wimwright_servicing::cbs::listing::Listing;
 use wimwright_servicing::cbs::source::Trust;
@@ -46,9 +47,14 @@ fn trust(allow_unsigned: bool) -> Trust {
     Trust { allow_unsigned, ..Trust::microsoft(1_767_225_600) }
 }
 
-fn report(image: &Image, level: Level) -> Report {
+fn report(image: &Image, level: Level, dictionary: Option<Dictionary>) -> Report {
     let trust = trust(true);
-    check(&mut fresh(image), &Options { level, trust: &trust, dictionary: None, progress: &|_, _| {} }).unwrap()
+    check(&mut fresh(image), &Options { level, trust: &trust, dictionary, progress: &|_, _| {} }).unwrap()
+}
+
+/// Everything that can be found, unsigned catalogs accepted.
+pub fn scan(image: &Image, dictionary: Option<Dictionary>) -> Report {
+    report(image, Level::Scan, dictionary)
 }
 
 /// A component of the package, with a file in the store and in its place.
@@ -296,7 +302,7 @@ fn each_damage_has_its_finding() {
     for (what, expected, damage) in cases {
         let mut damaged = image.clone();
         damage(&mut damaged, &victim);
-        let report = report(&damaged, Level::Scan);
+        let report = scan(&damaged, None);
         let kinds: Vec<_> = report.findings.iter().map(|finding| finding.kind).collect();
         if kinds != *expected {
             wrong.push(format!("{what}: {:#?}", report.findings));
@@ -312,13 +318,13 @@ fn a_quick_check_asks_what_windows_noted() {
     let victim = Victim::of(&image);
     let mut damaged = image.clone();
     remove(&mut damaged, &victim.manifest());
-    assert!(report(&damaged, Level::Check).is_healthy());
+    assert!(report(&damaged, Level::Check, None).is_healthy());
     components(&mut damaged, |hive| {
         set(hive, &victim.key(), "CF", &Data::Dword(2));
         set(hive, "", "PendingXmlIdentifier", &Data::Binary(vec![1]));
     });
     software(&mut damaged, |hive| set(hive, &format!(r"{SERVICING}\Packages\{PACKAGE}"), "CurrentState", &Data::Dword(0x60)));
-    let kinds: Vec<_> = report(&damaged, Level::Check).findings.iter().map(|finding| finding.kind).collect();
+    let kinds: Vec<_> = report(&damaged, Level::Check, None).findings.iter().map(|finding| finding.kind).collect();
     assert_eq!(kinds, [FindingKind::CorruptionRecorded, FindingKind::OperationPending, FindingKind::OperationPending]);
 }
 
@@ -347,11 +353,11 @@ fn compressed_payload_is_expanded() {
     }
     stored.extend(&packed[..length]);
     put(&mut image, &victim.payload, &stored);
-    assert_eq!(report(&image, Level::Scan).findings, []);
+    assert_eq!(scan(&image, None).findings, []);
     *stored.last_mut().unwrap() ^= 0x80;
     stored.truncate(stored.len() - 1);
     put(&mut image, &victim.payload, &stored);
-    let kinds: Vec<_> = report(&image, Level::Scan).findings.iter().map(|finding| finding.kind).collect();
+    let kinds: Vec<_> = scan(&image, None).findings.iter().map(|finding| finding.kind).collect();
     assert_eq!(kinds, [FindingKind::PayloadDamaged]);
 }
 
@@ -368,7 +374,7 @@ fn a_damaged_image_file_is_told_file_by_file() {
         let last = (resource.offset + resource.stored_size - 1) as usize;
         bytes[last] ^= 0xff;
     }
-    let found = report(&open(bytes), Level::Scan).findings;
+    let found = scan(&open(bytes), None).findings;
     let kinds: Vec<_> = found.iter().map(|finding| (finding.kind, finding.place.as_str())).collect();
     // The file's component cannot be known without its manifest.
     assert_eq!(kinds, [(FindingKind::Unreadable, victim.manifest().as_str())]);

@@ -81,7 +81,7 @@ pub(super) fn read_all(blobs: &Blobs, ids: &HashSet<BlobId>, meter: &Meter<'_>, 
     let mut read: HashSet<BlobId> = HashSet::new();
     let mut batch: Vec<Arriving> = Vec::new();
     let mut weight = 0;
-    let result = blobs.for_each(ids.iter().copied(), &mut |id, size, position, piece| {
+    let result = blobs.for_each(ids.iter().copied(), |id, size, position, piece| {
         if position == 0 {
             // What came before is complete, and its hash was right.
             if weight >= BATCH {
