@@ -152,6 +152,36 @@ fn looking_into_the_registry() {
 }
 
 #[test]
+fn component_based_servicing() {
+    let workshop = Workshop::new();
+    let rollup = "Package_for_RollupFix~31bf3856ad364e35~amd64~~26100.1742.1.10";
+    assert_snapshot!(session(
+        &workshop,
+        &[
+            &["packages", "practice.iso:1"],
+            &["packages", "practice.iso", rollup],
+            &["packages", "practice.iso:1", rollup, "--format", "json"],
+            &["packages", "practice.iso:1", "Nope"],
+            &["packages", "practice.iso:/setup.exe"],
+            &["features", "practice.iso:1"],
+            &["features", "practice.iso:2", "netfx3"],
+            &["features", "practice.iso:2", "NetFx3", "--format", "json"],
+            &["features", "practice.iso:1", "Nope"],
+            &["capabilities", "practice.iso"],
+            &["capabilities", "practice.iso:1", "Language.Basic~~~en-US~0.0.1.0"],
+            &["capabilities", "practice.iso:1", "--format", "json"],
+            &["health", "practice.iso:1", "--quick"],
+            &["health", "practice.iso:2", "--quick", "--format", "json"],
+            &["health", "practice.iso", "--allow-unsigned"],
+            &["health", "practice.iso:boot.wim", "--allow-unsigned"],
+            &["health", "practice.iso:boot.wim:1"],
+            &["health", "practice.iso:1", "--dictionary", "nowhere"],
+            &["health", "nowhere.wim"],
+        ]
+    ));
+}
+
+#[test]
 fn comparing() {
     let workshop = Workshop::new();
     assert_snapshot!(session(

@@ -11,7 +11,10 @@
 pub mod cleanup;
 pub mod dictionary;
 pub mod effects;
+pub mod expand;
+pub mod health;
 pub mod install;
+pub mod listing;
 pub mod plan;
 pub mod source;
 pub mod state;
