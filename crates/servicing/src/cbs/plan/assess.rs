@@ -67,10 +67,13 @@ impl Assessment {
     }
 }
 
+/// A package, how far it may go, and whether something of it must apply.
+type Key = (PackageId, State, bool);
+
 /// Assesses packages in one state of a model, each once.
 pub(super) struct Assessor<'m, 'a> {
     model: &'m Model<'a>,
-    known: HashMap<(PackageId, State), Rc<Assessment>>,
+    known: HashMap<Key, Rc<Assessment>>,
     open: Vec<PackageId>,
 }
 
@@ -81,7 +84,12 @@ impl<'m, 'a> Assessor<'m, 'a> {
 
     /// What a package ought to be if it may go as far as `limit`; `None` when its manifest is nowhere.
     pub(super) fn assess(&mut self, id: &PackageId, limit: State) -> Result<Option<Rc<Assessment>>, PlanError> {
-        let key = (id.clone(), limit);
+        self.assess_within(id, limit, false)
+    }
+
+    /// `deep`: a package around it goes no further than the best of what is in it; that holds down to the last package.
+    fn assess_within(&mut self, id: &PackageId, limit: State, deep: bool) -> Result<Option<Rc<Assessment>>, PlanError> {
+        let key = (id.clone(), limit, deep);
         if let Some(known) = self.known.get(&key) {
             return Ok(Some(known.clone()));
         }
@@ -93,14 +101,15 @@ impl<'m, 'a> Assessor<'m, 'a> {
         }
         let Some(manifest) = self.model.manifest(id)? else { return Ok(None) };
         self.open.push(id.clone());
-        let assessed = self.assess_manifest(id, manifest, limit);
+        let deep = deep || manifest.deep_evaluation;
+        let assessed = self.assess_manifest(id, manifest, limit, deep);
         self.open.pop();
         let assessed = Rc::new(assessed?);
         self.known.insert(key, assessed.clone());
         Ok(Some(assessed))
     }
 
-    fn assess_manifest(&mut self, id: &PackageId, manifest: Arc<Package>, limit: State) -> Result<Assessment, PlanError> {
+    fn assess_manifest(&mut self, id: &PackageId, manifest: Arc<Package>, limit: State, deep: bool) -> Result<Assessment, PlanError> {
         if let Some(newer) = self.model.newer(id).filter(|_| !self.model.state(id).is_installed()) {
             let reasons = vec![Reason::NewerInstalled { package: newer.clone() }];
             let state = limit.min(State::SUPERSEDED);
@@ -111,11 +120,10 @@ impl<'m, 'a> Assessor<'m, 'a> {
         if limit < by_parents {
             reasons.push(Reason::Owner { state: limit });
         }
-        let mut updates = Updates { assessor: self, id, manifest: &manifest, limit: state, done: Vec::new(), open: Vec::new() };
+        let mut updates = Updates { assessor: self, id, manifest: &manifest, limit: state, deep, done: Vec::new(), open: Vec::new() };
         updates.done.resize_with(manifest.updates.len(), || None);
         let updates = updates.all()?;
-        if manifest.deep_evaluation {
-            let best = updates.iter().map(|update| update.state).max().unwrap_or(State::ABSENT);
+        if let (true, Some(best)) = (deep, updates.iter().map(|update| update.state).max()) {
             if best < state {
                 reasons.push(Reason::NothingApplies);
                 state = best;
@@ -132,6 +140,7 @@ struct Updates<'s, 'm, 'a> {
     id: &'s PackageId,
     manifest: &'s Package,
     limit: State,
+    deep: bool,
     done: Vec<Option<UpdateAssessment>>,
     /// Updates that are being assessed.
     open: Vec<usize>,
@@ -198,9 +207,11 @@ impl Updates<'_, '_, '_> {
 
     /// An update goes no further than the package that it carries.
     fn carry(&mut self, update: &mut UpdateAssessment, id: &PackageId, visible: bool) -> Result<(), PlanError> {
-        match self.assessor.assess(id, update.state)? {
+        match self.assessor.assess_within(id, update.state, self.deep)? {
             Some(assessment) => {
-                if assessment.state < update.state {
+                // What was superseded after it was installed has done its part.
+                let done = assessment.state == State::SUPERSEDED && self.assessor.model.state(id) == State::SUPERSEDED;
+                if assessment.state < update.state && !done {
                     update.state = assessment.state;
                     update.reasons = assessment.reasons.clone();
                 }
@@ -228,7 +239,7 @@ impl Updates<'_, '_, '_> {
             if outcome.met {
                 break;
             }
-            let found = match self.own(detection) {
+            let found = match self.own(update, detection) {
                 Some((number, name)) => {
                     self.assess(number)?;
                     let on = self.done.get(number).and_then(Option::as_ref).is_some_and(|other| other.state.is_installed());
@@ -247,9 +258,12 @@ impl Updates<'_, '_, '_> {
         Ok(outcome)
     }
 
-    /// The update of this package that a detection is about.
-    fn own<'d>(&self, detection: &'d Detection) -> Option<(usize, &'d str)> {
+    /// The update of this package that a detection is about; one of its own name is that of another package.
+    fn own<'d>(&self, update: &Update, detection: &'d Detection) -> Option<(usize, &'d str)> {
         let Detection::Update { name } = detection else { return None };
+        if update.name.eq_ignore_ascii_case(name) {
+            return None;
+        }
         let number = self.manifest.updates.iter().position(|update| update.name.eq_ignore_ascii_case(name))?;
         Some((number, name))
     }
@@ -285,7 +299,7 @@ impl Updates<'_, '_, '_> {
         let model = self.assessor.model;
         let Some(applicable) = update.applicable.as_ref().filter(|applicable| !applicable.detections.is_empty()) else { return Ok(true) };
         for detection in &applicable.detections {
-            let met = match self.own(detection).and_then(|(number, _)| self.manifest.updates.get(number)) {
+            let met = match self.own(update, detection).and_then(|(number, _)| self.manifest.updates.get(number)) {
                 Some(other) => model.update_state(self.id, other)?.is_installed(),
                 None => applicability::feature(model, self.manifest, detection)?.met,
             };

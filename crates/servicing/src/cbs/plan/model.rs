@@ -27,19 +27,34 @@ pub(super) struct Known {
 }
 
 /// The deliveries by the packages in them.
-pub(super) type Deliveries = HashMap<PackageId, usize>;
+type Deliveries = HashMap<PackageId, usize>;
+
+/// An update's name as one of its packages spells it, and its packages.
+#[derive(Clone)]
+struct Named {
+    name: String,
+    packages: BTreeSet<PackageId>,
+}
+
+impl Named {
+    fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), packages: BTreeSet::new() }
+    }
+}
 
 /// The image as it will be.
 #[derive(Clone)]
 pub(super) struct Model<'a> {
     pub store: &'a Store,
     pub sources: &'a [PackageSource],
-    pub delivered: Arc<Deliveries>,
+    delivered: Arc<Deliveries>,
+    /// Deliveries whose packages are preferred, since the plan installs them.
+    chosen: Deliveries,
     pub packages: BTreeMap<PackageId, Known>,
     /// States of updates that were decided, by package and name in lower case.
     decided: HashMap<(PackageId, String), State>,
     /// Packages that have an update of a name (lower case), as far as known without reading every manifest.
-    named: HashMap<String, BTreeSet<PackageId>>,
+    named: HashMap<String, Named>,
     /// Versions that were decided to be installed, by family and `major.minor`.
     winners: HashMap<(String, String), Version>,
     /// Features that the request is about, in lower case.
@@ -59,10 +74,10 @@ impl<'a> Model<'a> {
             }
         }
         let mut packages = BTreeMap::new();
-        let mut named: HashMap<String, BTreeSet<PackageId>> = HashMap::new();
+        let mut named: HashMap<String, Named> = HashMap::new();
         for (id, record) in store.packages() {
             for name in record.updates.keys() {
-                named.entry(name.to_ascii_lowercase()).or_default().insert(id.clone());
+                named.entry(name.to_ascii_lowercase()).or_insert_with(|| Named::new(name)).packages.insert(id.clone());
             }
             let owners = record.owners.keys().cloned().collect();
             packages.insert(id.clone(), Known { state: record.state, visible: record.visible, owners });
@@ -71,6 +86,7 @@ impl<'a> Model<'a> {
             store,
             sources,
             delivered: Arc::new(delivered),
+            chosen: Deliveries::new(),
             packages,
             decided: HashMap::new(),
             named,
@@ -115,7 +131,19 @@ impl<'a> Model<'a> {
 
     /// The delivery that has a package.
     pub(super) fn delivery(&self, id: &PackageId) -> Option<&'a PackageSource> {
-        self.delivered.get(id).and_then(|number| self.sources.get(*number))
+        self.delivery_number(id).and_then(|number| self.sources.get(number))
+    }
+
+    /// The number of the delivery that has a package.
+    pub(super) fn delivery_number(&self, id: &PackageId) -> Option<usize> {
+        self.chosen.get(id).or_else(|| self.delivered.get(id)).copied()
+    }
+
+    /// A delivery is installed: what is in it comes from there, unless it came from an earlier one.
+    pub(super) fn choose(&mut self, number: usize) {
+        for (id, _) in self.sources.get(number).into_iter().flat_map(PackageSource::packages) {
+            self.chosen.entry(id.clone()).or_insert(number);
+        }
     }
 
     /// The state of an update.
@@ -134,7 +162,7 @@ impl<'a> Model<'a> {
     /// Decides the state of an update.
     pub(super) fn decide(&mut self, package: &PackageId, update: &Update, state: State) -> Result<(), PlanError> {
         let name = update.name.to_ascii_lowercase();
-        self.named.entry(name.clone()).or_default().insert(package.clone());
+        self.named.entry(name.clone()).or_insert_with(|| Named::new(&update.name)).packages.insert(package.clone());
         self.decided.insert((package.clone(), name), state);
         if state.is_installed() {
             for payload in &update.payload {
@@ -148,12 +176,12 @@ impl<'a> Model<'a> {
 
     /// Packages with an update of that name.
     pub(super) fn named(&self, name: &str) -> impl Iterator<Item = &PackageId> {
-        self.named.get(&name.to_ascii_lowercase()).into_iter().flatten()
+        self.named.get(&name.to_ascii_lowercase()).into_iter().flat_map(|named| &named.packages)
     }
 
     /// All names of updates that are known.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.named.keys().map(String::as_str)
+        self.named.values().map(|named| named.name.as_str())
     }
 
     /// The version of a component's family that wins in its `major.minor`.

@@ -177,7 +177,11 @@ impl Windows {
             self.set(&format!(r"{key}\Updates"), &update.name, &Data::Dword(state.0));
         }
         let itself = parsed.id().to_string();
-        let owners: Vec<String> = if owners.is_empty() { vec![itself] } else { owners.iter().map(|owner| id(owner)).collect() };
+        let owners: Vec<String> = if owners.is_empty() {
+            vec![itself]
+        } else {
+            owners.iter().map(|owner| if owner.contains("~31bf") { (*owner).to_owned() } else { id(owner) }).collect()
+        };
         for owner in owners {
             self.set(&format!(r"{key}\Owners"), &owner, &Data::Dword(0x20070));
         }
