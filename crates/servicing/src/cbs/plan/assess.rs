@@ -120,14 +120,12 @@ impl<'m, 'a> Assessor<'m, 'a> {
         if limit < by_parents {
             reasons.push(Reason::Owner { state: limit });
         }
-        let mut updates = Updates { assessor: self, id, manifest: &manifest, limit: state, deep, done: Vec::new(), open: Vec::new() };
-        updates.done.resize_with(manifest.updates.len(), || None);
-        let updates = updates.all()?;
-        if let (true, Some(best)) = (deep, updates.iter().map(|update| update.state).max()) {
-            if best < state {
-                reasons.push(Reason::NothingApplies);
-                state = best;
-            }
+        let updates = Updates::new(self, id, &manifest, state, deep).all()?;
+        // A package without updates has nothing that could not apply.
+        let best = updates.iter().map(|update| update.state).max().filter(|_| deep).unwrap_or(state);
+        if best < state {
+            reasons.push(Reason::NothingApplies);
+            state = best;
         }
         let has_parents = by_parents != State::ABSENT;
         Ok(Assessment { id: id.clone(), manifest, state, has_parents, updates, reasons })
@@ -144,9 +142,21 @@ struct Updates<'s, 'm, 'a> {
     done: Vec<Option<UpdateAssessment>>,
     /// Updates that are being assessed.
     open: Vec<usize>,
+    /// Places of the updates by their names in lower case.
+    places: HashMap<String, usize>,
+    /// Which features are on in older versions of the package that have effect, by name in lower case; read when first asked for.
+    older: Option<HashMap<String, bool>>,
 }
 
-impl Updates<'_, '_, '_> {
+impl<'s, 'm, 'a> Updates<'s, 'm, 'a> {
+    fn new(assessor: &'s mut Assessor<'m, 'a>, id: &'s PackageId, manifest: &'s Package, limit: State, deep: bool) -> Self {
+        let mut done = Vec::new();
+        done.resize_with(manifest.updates.len(), || None);
+        let places = manifest.updates.iter().enumerate().rev();
+        let places = places.map(|(number, update)| (update.name.to_ascii_lowercase(), number)).collect();
+        Self { assessor, id, manifest, limit, deep, done, open: Vec::new(), places, older: None }
+    }
+
     fn all(mut self) -> Result<Vec<UpdateAssessment>, PlanError> {
         for number in 0..self.done.len() {
             self.assess(number)?;
@@ -264,34 +274,43 @@ impl Updates<'_, '_, '_> {
         if update.name.eq_ignore_ascii_case(name) {
             return None;
         }
-        let number = self.manifest.updates.iter().position(|update| update.name.eq_ignore_ascii_case(name))?;
-        Some((number, name))
+        Some((*self.places.get(&name.to_ascii_lowercase())?, name))
     }
 
     /// Whether a feature is on, and who says so: the request; the image, where the feature could have been on; the older version of
     /// the package; the manifest.
-    fn selected(&self, update: &Update, selectable: &Selectable) -> Result<(bool, Selector), PlanError> {
+    fn selected(&mut self, update: &Update, selectable: &Selectable) -> Result<(bool, Selector), PlanError> {
         let model = self.assessor.model;
-        if let Some(selected) = model.selected.get(&update.name.to_ascii_lowercase()) {
+        let name = update.name.to_ascii_lowercase();
+        if let Some(selected) = model.selected.get(&name) {
             return Ok(*selected);
         }
-        let known = model.state(self.id).is_installed();
-        if known {
+        if model.state(self.id).is_installed() {
             let on = model.update_state(self.id, update)?.is_installed();
             if on || self.could_be_on(update)? {
                 return Ok((on, Selector::Image));
             }
-        }
-        for (id, older) in model.versions(self.id).rev() {
-            if known || id.version >= self.id.version || !model.is_effective(id, older.state) {
-                continue;
-            }
-            let Some(manifest) = model.manifest(id)? else { continue };
-            if let Some(older) = manifest.features().find(|older| older.name.eq_ignore_ascii_case(&update.name)) {
-                return Ok((model.update_state(id, older)?.is_installed(), Selector::OlderVersion));
-            }
+        } else if let Some(on) = self.older()?.get(&name) {
+            return Ok((*on, Selector::OlderVersion));
         }
         Ok((selectable.detect_none.unwrap_or(false), Selector::Default))
+    }
+
+    fn older(&mut self) -> Result<&HashMap<String, bool>, PlanError> {
+        if self.older.is_none() {
+            let model = self.assessor.model;
+            let mut found = HashMap::new();
+            let versions = model.versions(self.id).rev();
+            for (id, known) in versions.filter(|(id, _)| id.version < self.id.version) {
+                let Some(manifest) = model.manifest(id)?.filter(|_| model.is_effective(id, known.state)) else { continue };
+                for update in manifest.features() {
+                    let on = model.update_state(id, update)?.is_installed();
+                    found.entry(update.name.to_ascii_lowercase()).or_insert(on);
+                }
+            }
+            self.older = Some(found);
+        }
+        Ok(self.older.get_or_insert_default())
     }
 
     /// Whether what a feature follows is on in the model as it stands: only then its being off means something.

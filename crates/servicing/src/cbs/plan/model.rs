@@ -51,7 +51,9 @@ pub(super) struct Model<'a> {
     /// Deliveries whose packages are preferred, since the plan installs them.
     chosen: Deliveries,
     pub packages: BTreeMap<PackageId, Known>,
-    /// States of updates that were decided, by package and name in lower case.
+    /// States of updates that the image records, by package and name in lower case.
+    recorded: Arc<HashMap<(PackageId, String), State>>,
+    /// Those that were decided.
     decided: HashMap<(PackageId, String), State>,
     /// Packages that have an update of a name (lower case), as far as known without reading every manifest.
     named: HashMap<String, Named>,
@@ -74,9 +76,11 @@ impl<'a> Model<'a> {
             }
         }
         let mut packages = BTreeMap::new();
+        let mut recorded = HashMap::new();
         let mut named: HashMap<String, Named> = HashMap::new();
         for (id, record) in store.packages() {
-            for name in record.updates.keys() {
+            for (name, state) in &record.updates {
+                recorded.insert((id.clone(), name.to_ascii_lowercase()), *state);
                 named.entry(name.to_ascii_lowercase()).or_insert_with(|| Named::new(name)).packages.insert(id.clone());
             }
             let owners = record.owners.keys().cloned().collect();
@@ -88,6 +92,7 @@ impl<'a> Model<'a> {
             delivered: Arc::new(delivered),
             chosen: Deliveries::new(),
             packages,
+            recorded: Arc::new(recorded),
             decided: HashMap::new(),
             named,
             winners: HashMap::new(),
@@ -148,7 +153,8 @@ impl<'a> Model<'a> {
 
     /// The state of an update.
     pub(super) fn update_state(&self, package: &PackageId, update: &Update) -> Result<State, PlanError> {
-        match self.decided.get(&(package.clone(), update.name.to_ascii_lowercase())) {
+        let key = (package.clone(), update.name.to_ascii_lowercase());
+        match self.decided.get(&key).or_else(|| self.recorded.get(&key)) {
             Some(state) => Ok(*state),
             None => Ok(self.store.update_state(package, update)?),
         }
