@@ -299,7 +299,10 @@ impl<'m, 'a> Decider<'m, 'a> {
             }
             self.log.supersede(&older);
             self.changed = Some(older.clone());
-            self.verdict(&older, None, before, State::SUPERSEDED, vec![Reason::ReplacedBy { package: id.clone() }]);
+            let before = self.log.first(&older, None).unwrap_or(before);
+            let reasons = vec![Reason::ReplacedBy { package: id.clone() }];
+            let (decision, after) = (Decision::Supersede, State::SUPERSEDED);
+            self.log.say(Verdict { package: older, update: None, applicable: true, before, after, decision, reasons });
         }
     }
 
@@ -317,7 +320,6 @@ impl<'m, 'a> Decider<'m, 'a> {
         let before = self.log.first(package, update.as_deref()).unwrap_or(before);
         let decision = match after {
             _ if before == after && after != State::ABSENT => Decision::Unchanged,
-            State::SUPERSEDED if before.is_installed() => Decision::Supersede,
             State::SUPERSEDED => Decision::Superseded,
             State::ABSENT if before == State::ABSENT => Decision::NotApplicable,
             State::ABSENT => Decision::Remove,

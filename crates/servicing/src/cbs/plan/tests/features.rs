@@ -97,6 +97,14 @@ fn removed_files_leave_with_the_package_that_has_them() {
          Hyper-V@10.0.1.1: Installed > Installed, of itself
            Hypervisor: Installed > Not Present",
     );
+    // Also where it is off already.
+    same(
+        &planned(&with_hyper_v([OFF; 5], OFF).store(), &[], &disable("Hypervisor", true)),
+        "Hypervisor-Package@10.0.1.1: Staged > Not Present hidden, of nobody
+           d: Staged > Not Present
+         Hyper-V@10.0.1.1: Installed > Installed, of itself
+           Hypervisor: Staged > Not Present",
+    );
 }
 
 #[test]

@@ -330,19 +330,3 @@ fn short(id: &wimwright_format::manifest::PackageId) -> String {
     let language = if id.language.is_empty() { String::new() } else { format!("~{}", id.language) };
     format!("{}{language}@{}", id.name, id.version)
 }
-
-#[test]
-fn zz_timing() {
-    let mut windows = base();
-    let names: Vec<String> = (0..3000).map(|number| format!("Package-{number}")).collect();
-    let children: String = (0..3000).map(|number| carries(&format!("u{number}"), "", &names[number])).collect();
-    windows = windows.package(&mum("Edition", "", &children), ON, &vec![ON; 3000], &[]);
-    for name in &names {
-        windows =
-            windows.package(&mum(name, "", &(parent("", "Base") + &deploys("d", &lifts("install", "C"), "D"))), ON, &[ON], &["Edition"]);
-    }
-    let store = windows.store();
-    let start = std::time::Instant::now();
-    let made = plan(&store, &[root("Client", &["Common"])], &install(&[0])).unwrap();
-    eprintln!("TIMING {:?} {}", start.elapsed(), made.changes.len());
-}
