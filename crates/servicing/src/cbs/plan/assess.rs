@@ -202,6 +202,14 @@ impl<'s, 'm, 'a> Updates<'s, 'm, 'a> {
         if reasons.is_empty() {
             reasons.push(if self.limit.is_installed() { Reason::Unconditional } else { Reason::Owner { state: self.limit } });
         }
+        // What only waits must not fail for want of something to start from: it would be wanted only if that were there.
+        if state == State::STAGED
+            && model.update_state(self.id, update)? < State::STAGED
+            && let Some(component) = model.lacks_base(self.id, update)?
+        {
+            state = State::ABSENT;
+            reasons.push(Reason::NoBase { component });
+        }
         let mut assessed = UpdateAssessment { state, unwanted, newer: outcome.newer, reasons, children: Vec::new(), missing: None };
         if state != State::ABSENT || unwanted {
             for payload in &update.payload {

@@ -160,6 +160,11 @@ pub enum Reason {
         #[serde(serialize_with = "as_text")]
         package: PackageId,
     },
+    /// A component comes as a differential, and the image has no version to start from.
+    NoBase {
+        /// The component's keyform.
+        component: String,
+    },
     /// What it needs was not delivered.
     NoPayload {
         /// What, and of which package.
@@ -291,6 +296,7 @@ impl fmt::Display for Reason {
             }
             Self::Owner { state } => write!(formatter, "what carries it is {state}"),
             Self::Missing { package } => write!(formatter, "{package} is neither in the image nor delivered"),
+            Self::NoBase { component } => write!(formatter, "the image has no version of {component} for its differentials to start from"),
             Self::NoPayload { why } => formatter.write_str(why),
             Self::AlreadyInstalled => formatter.write_str("it is installed already"),
             Self::NewerInstalled { package } => write!(formatter, "{package} is installed"),

@@ -109,3 +109,28 @@ fn the_other_branch_is_staged() {
     assert_eq!(branches(Some("6.1.7601.17514")), [State::STAGED, State::INSTALLED]);
     assert_eq!(branches(Some("6.1.7601.21000")), [State::INSTALLED, State::STAGED]);
 }
+
+/// What only waits is left out where its differentials have nothing to start from: it would fail, for nothing.
+#[test]
+fn a_differential_waits_only_where_its_base_is() {
+    let cumulative = mum("Package_for_RollupFix", "", &(deploys("rest", "", "Rest") + &deploys("telnet", &follows("Telnet"), "Fix")));
+    let file = r#"<file name="telnet.exe"/></assembly>"#;
+    let newer = manifest("Telnet@10.0.1.9", &[]).replace("</assembly>", file);
+    let keyform = component("Telnet@10.0.1.9").keyform();
+    let manifests = [manifest("Fix", &["Telnet@10.0.1.9"]), newer];
+    let manifests = [manifests[0].as_str(), manifests[1].as_str()];
+    let differential = [delivery_with(&[&cumulative], &manifests, &[&format!("{keyform}\\f\\telnet.exe")])];
+    let whole = [delivery_with(&[&cumulative], &manifests, &[&format!("{keyform}\\telnet.exe")])];
+    let expected = |more: &str| {
+        format!("Package_for_RollupFix@10.0.1.1: Not Present > Installed from 0, of itself\nrest: Not Present > Installed\n{more}")
+    };
+    let staged = expected("telnet: Not Present > Staged");
+    let store = || Windows::new("9").store();
+    same(&planned(&store(), &differential, &install(&[0])), &expected(""));
+    same(&planned(&store(), &whole, &install(&[0])), &staged);
+    let base = Windows::new("9").stored(&manifest("Telnet@10.0.1.1", &[])).store();
+    same(&planned(&base, &differential, &install(&[0])), &staged);
+    let made = plan(&store(), &differential, &install(&[0])).unwrap();
+    let said = made.verdicts.iter().map(ToString::to_string).find(|said| said.contains("`telnet`")).unwrap();
+    assert!(said.ends_with(&format!("the image has no version of {keyform} for its differentials to start from")), "{said}");
+}
