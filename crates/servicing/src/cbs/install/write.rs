@@ -7,7 +7,7 @@ use wimwright_format::regf::{self, Data, Hive};
 use wimwright_image::registry::HiveFile;
 use wimwright_image::{Image, ImageError, ImagePath};
 
-use super::payload::Staged;
+use super::payload::Made;
 use super::resolve::{DeploymentChange, Resolution, Touched};
 use super::{InstallError, Known, image_path};
 use crate::cbs::effects::{Deferred, first_boot_script};
@@ -25,13 +25,7 @@ const SCRIPTS: &str = "/Windows/Setup/Scripts";
 
 /// Writes what is staged. What nothing refers to any more is [removed](Gone::remove) at the very end: until then it tells which names
 /// in the image are its own.
-pub(super) fn stage(
-    image: &mut Image,
-    resolution: &Resolution,
-    effects: &Known,
-    made: BTreeMap<String, Vec<Staged>>,
-    time: u64,
-) -> Result<Gone, InstallError> {
+pub(super) fn stage(image: &mut Image, resolution: &Resolution, effects: &Known, made: Made, time: u64) -> Result<Gone, InstallError> {
     let mut flags = BTreeMap::<String, BTreeMap<String, u32>>::new();
     for (keyform, touched) in resolution.components.iter().filter(|(_, touched)| touched.stage) {
         let blob = image.blobs.add_bytes(touched.manifest.stored.clone());
