@@ -85,6 +85,14 @@ pub enum InstallError {
         /// Keyform of the component.
         component: String,
     },
+    /// A component needs what needs the component.
+    #[error("the component {component}, which package {package} needs, depends on itself")]
+    Cycle {
+        /// The package.
+        package: String,
+        /// Keyform of the component.
+        component: String,
+    },
     /// More components than any package has.
     #[error("a deployment of package {package} stands for more than {limit} components")]
     TooManyComponents {
