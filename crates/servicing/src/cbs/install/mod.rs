@@ -4,6 +4,7 @@
 //! only then the image is written: the [store](write), the [projection](project) of its winners into the image, the
 //! [records](register) of packages. The image is a value: an error leaves the caller's as it was.
 
+mod first_boot;
 mod payload;
 mod project;
 mod register;
@@ -265,7 +266,7 @@ pub fn install(
     let gone = write::stage(image, &resolution, &effects, made, options.time)?;
     project::project(image, &resolution, &effects, options.time, &mut done)?;
     gone.remove(image)?;
-    write::first_boot(image, &deferred, options.time)?;
+    first_boot::update(image, &deferred, &project::former_deferred(&resolution, &effects), options.time)?;
     register::packages(image, sources, changes, &resolution, options.time)?;
     image.commit(options.time)?;
     Ok(report(sources, changes, &resolution, &done))

@@ -11,7 +11,7 @@ use wimwright_image::{Image, ImageError, ImagePath};
 
 use super::resolve::Resolution;
 use super::{Done, InstallError, Known, image_path};
-use crate::cbs::effects::{Effects, ObsoleteValue, Operation, RegistryEffect, ValueEffect, obsolete};
+use crate::cbs::effects::{Deferred, Effects, ObsoleteValue, Operation, RegistryEffect, ValueEffect, obsolete};
 use crate::cbs::store::payload_path;
 use crate::files::NewFile;
 use crate::inheritance::{Kind, encoded_with_inherited};
@@ -37,6 +37,13 @@ pub(super) fn note_deferred(resolution: &Resolution, effects: &Known, done: &mut
             done.entry(keyform).or_default().deferred.clone_from(&known.deferred);
         }
     }
+}
+
+/// What former winners had left to Windows, with their keyforms.
+pub(super) fn former_deferred(resolution: &Resolution, effects: &Known) -> Vec<(String, Deferred)> {
+    let former = changes(resolution).into_iter().filter_map(|change| change.before);
+    let known = former.filter_map(|keyform| Some((effects.get(&keyform)?, keyform)));
+    known.flat_map(|(effects, keyform)| effects.deferred.iter().map(move |deferred| (keyform.clone(), deferred.clone()))).collect()
 }
 
 /// Projects the new winners and takes back what the old ones did.
