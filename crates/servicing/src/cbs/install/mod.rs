@@ -9,6 +9,8 @@ mod payload;
 mod project;
 mod register;
 mod resolve;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::collections::BTreeMap;
