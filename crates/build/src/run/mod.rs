@@ -20,7 +20,7 @@ use crate::recipe::{ImageFacts, Recipe, RecipeError};
 pub use key::{InputId, StepKey};
 use layer::OpenLayers;
 pub use layer::{CacheSize, LayerError};
-pub use resolve::resolve;
+use resolve::Resolver;
 
 /// Why a plan cannot be made or run.
 #[derive(Debug, Error)]
@@ -108,10 +108,11 @@ impl Plan {
             .collect();
         let facts: Vec<_> = named.iter().map(|(index, name, edition)| ImageFacts { index: *index, name, edition }).collect();
         recipe.check_selectors(&facts)?;
+        let resolver = Resolver::new(recipe);
         let mut images = Vec::new();
         for image in facts {
             let dropped = recipe.drops(image);
-            let steps = if dropped { Vec::new() } else { resolve(recipe, recipe.steps(image))? };
+            let steps = if dropped { Vec::new() } else { resolver.steps(recipe.steps(image))? };
             images.push(ImagePlan { index: image.index, name: image.name.to_owned(), dropped, steps });
         }
         Ok(Self { images, medium, image_file, image_path, epoch: recipe.epoch.map(|epoch| epoch.filetime) })

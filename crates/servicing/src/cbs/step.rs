@@ -52,7 +52,7 @@ pub struct Packages {
 }
 
 /// A feature to disable.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct DisableFeature {
     /// Its name.
     pub name: String,
@@ -153,7 +153,7 @@ impl Packages {
             None => None,
         };
         let store = Store::read(image, given)?;
-        let payloads: Vec<Payload> = self.updates.iter().chain(&self.offers).cloned().collect();
+        let payloads = self.payloads();
         let sources = source::open(&payloads, &store.dictionary, &self.trust(context)?)?;
         let request = Request {
             updates: (0..sources.len()).filter(|number| sources.get(*number).is_some_and(|source| wanted(self, source))).collect(),
@@ -168,6 +168,14 @@ impl Packages {
         };
         let plan = plan(&store, &sources, &request)?;
         Ok(Prepared { store, sources, plan })
+    }
+
+    /// Updates and offers, each once, in an order that their names have no part in.
+    fn payloads(&self) -> Vec<Payload> {
+        let mut payloads = distinct(&self.updates);
+        let offers = distinct(&self.offers);
+        payloads.extend(offers.into_iter().filter(|offer| self.updates.iter().all(|update| update.sha256 != offer.sha256)));
+        payloads
     }
 
     fn trust(&self, context: &Context) -> Result<Trust, StepError> {
@@ -193,7 +201,15 @@ impl Step for Packages {
     }
 
     fn options(&self) -> serde_json::Value {
-        serde_json::json!(self)
+        // In which order they are written does not matter to the plan.
+        let mut canonical = Self { updates: distinct(&self.updates), offers: distinct(&self.offers), ..self.clone() };
+        for names in [&mut canonical.capabilities, &mut canonical.enable, &mut canonical.remove] {
+            names.sort();
+            names.dedup();
+        }
+        canonical.disable.sort();
+        canonical.disable.dedup();
+        serde_json::json!(canonical)
     }
 
     fn writes_time(&self) -> bool {
@@ -247,6 +263,14 @@ impl Step for Packages {
         let certainty = packages.iter().map(|package| package.certainty).find(|certainty| *certainty == Certainty::Deferred);
         Ok((image, StepReport { certainty: certainty.unwrap_or(Certainty::Exact), details, packages }))
     }
+}
+
+/// Payloads by content, each once.
+fn distinct(payloads: &[Payload]) -> Vec<Payload> {
+    let mut payloads = payloads.to_vec();
+    payloads.sort_by(|left, right| (left.sha256, &left.name).cmp(&(right.sha256, &right.name)));
+    payloads.dedup_by_key(|payload| payload.sha256);
+    payloads
 }
 
 /// True when the recipe wants the delivery installed: the others serve for capabilities and features.

@@ -1,9 +1,12 @@
 //! From what a recipe says to steps: reads and checks every input, so that all that can be wrong is said before work begins.
 
+mod packages;
+
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -28,30 +31,35 @@ const MAX_SCRIPT: u64 = 256 << 20;
 /// Deepest folder that is added to an image.
 const MAX_DEPTH: usize = 128;
 
-/// Makes the steps of an image out of what the recipe says.
-///
-/// # Errors
-/// Every input that cannot be read or makes no sense, with its place in the recipe.
-pub fn resolve(recipe: &Recipe, specs: Vec<StepSpec>) -> Result<Vec<Box<dyn Step>>, RecipeError> {
-    let resolver = Resolver { recipe };
-    let mut steps = Vec::new();
-    let mut problems = Vec::new();
-    for spec in specs {
-        match resolver.step(spec) {
-            Ok(step) => steps.push(step),
-            Err(problem) => problems.push(*problem),
-        }
-    }
-    if problems.is_empty() { Ok(steps) } else { Err(RecipeError { problems }) }
-}
-
-struct Resolver<'a> {
+/// Makes steps out of what a recipe says. A file that several steps or images name is read once.
+pub(super) struct Resolver<'a> {
     recipe: &'a Recipe,
+    opened: Mutex<HashMap<PathBuf, Payload>>,
 }
 
 type Resolved<T> = Result<T, Box<Problem>>;
 
-impl Resolver<'_> {
+impl<'a> Resolver<'a> {
+    pub fn new(recipe: &'a Recipe) -> Self {
+        Self { recipe, opened: Mutex::default() }
+    }
+
+    /// The steps of an image.
+    ///
+    /// # Errors
+    /// Every input that cannot be read or makes no sense, with its place in the recipe.
+    pub fn steps(&self, specs: Vec<StepSpec>) -> Result<Vec<Box<dyn Step>>, RecipeError> {
+        let mut steps = Vec::new();
+        let mut problems = Vec::new();
+        for spec in specs {
+            match self.step(spec) {
+                Ok(step) => steps.push(step),
+                Err(problem) => problems.push(*problem),
+            }
+        }
+        if problems.is_empty() { Ok(steps) } else { Err(RecipeError { problems }) }
+    }
+
     fn problem(&self, path: &HostPath, reason: impl std::fmt::Display) -> Box<Problem> {
         Box::new(self.recipe.problem(path.position, format!("`{}`: {reason}", path.path.display())))
     }
@@ -67,6 +75,7 @@ impl Resolver<'_> {
 
     fn step(&self, spec: StepSpec) -> Resolved<Box<dyn Step>> {
         Ok(match spec {
+            StepSpec::Packages(packages) => Box::new(self.packages(*packages)?),
             StepSpec::RemoveApps { apps, missing } => {
                 let patterns = apps.into_iter().map(|pattern| pattern.value.as_str().to_owned()).collect();
                 Box::new(RemoveApps { patterns, ignore_missing: missing == Missing::Ignore })
@@ -118,7 +127,18 @@ impl Resolver<'_> {
     }
 
     fn payload(&self, path: &HostPath) -> Resolved<Payload> {
-        open_payload(&path.path).map_err(|error| self.problem(path, error))
+        self.open(&path.path).map_err(|error| self.problem(path, error))
+    }
+
+    /// Opens and hashes a file, unless that was done already.
+    fn open(&self, path: &Path) -> io::Result<Payload> {
+        let known = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(payload) = known().get(path) {
+            return Ok(payload.clone());
+        }
+        let payload = open_payload(path)?;
+        known().insert(path.to_owned(), payload.clone());
+        Ok(payload)
     }
 
     fn file_change(&self, change: FileChange) -> Resolved<Operation> {
@@ -164,9 +184,9 @@ impl Resolver<'_> {
     fn items(&self, source: &HostPath) -> Resolved<Vec<Item>> {
         let mut found = Vec::new();
         list(&source.path, "", 0, &mut found).map_err(|error| self.problem(source, error))?;
-        let open = |(path, host): (String, Option<std::path::PathBuf>)| {
+        let open = |(path, host): (String, Option<PathBuf>)| {
             let contents = host
-                .map(|host| open_payload(&host).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", host.display()))))
+                .map(|host| self.open(&host).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", host.display()))))
                 .transpose()?;
             Ok(Item { path, contents })
         };
@@ -224,7 +244,7 @@ fn registry_data(data: RegistryData) -> Option<(ValueKind, Vec<u8>)> {
 }
 
 /// Everything below `path`, in the order of names: relative paths with slashes, and the file to read (none for a folder).
-fn list(path: &Path, below: &str, depth: usize, into: &mut Vec<(String, Option<std::path::PathBuf>)>) -> io::Result<()> {
+fn list(path: &Path, below: &str, depth: usize, into: &mut Vec<(String, Option<PathBuf>)>) -> io::Result<()> {
     if depth > MAX_DEPTH {
         return Err(io::Error::other(format!("{} lies more than {MAX_DEPTH} folders deep", path.display())));
     }
