@@ -8,6 +8,7 @@
 
 mod assemble;
 mod html;
+mod packages;
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use assemble::error_chain;
 pub use html::html;
+pub use packages::{DeferredPart, Engine, PackageReport, Signature};
 
 /// What a build did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -169,6 +171,9 @@ pub struct Step {
     pub certainty: Certainty,
     /// What was done, one line each.
     pub details: Vec<String>,
+    /// What was done with each Windows package, in order. Absent where a step is not about packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<PackageReport>,
     /// The key of its result in the cache, in hexadecimal.
     pub key: String,
     /// How long it took. Absent in a report that is to be compared.

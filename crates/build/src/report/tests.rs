@@ -26,6 +26,7 @@ fn step(kind: &str, title: &str, outcome: Outcome) -> Step {
         outcome,
         certainty: Certainty::Exact,
         details: vec![format!("{title} detail")],
+        packages: vec![],
         key: "00ff".into(),
         duration_seconds: Some(0.125),
     }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use thiserror::Error;
 use wimwright_image::medium::{Medium, MediumError};
 use wimwright_image::{Blobs, Image, ImageError, ImageFile};
+use wimwright_servicing::cbs::step::PackagePlan;
 use wimwright_servicing::inventory::pending_operations;
 use wimwright_servicing::step::{Context, Step, StepError, StepReport};
 
@@ -171,6 +172,21 @@ impl Plan {
             known.push((key, true));
         }
         Ok(known)
+    }
+
+    /// What the steps of an image will do with Windows packages, and why: for each step, `None` when it is not about packages.
+    /// Such a step is the first of an image, so that the image of the input is what it will be given.
+    ///
+    /// # Errors
+    /// The image cannot be read; the step cannot be done.
+    pub fn planned_packages(&self, image: &ImagePlan) -> Result<Vec<Option<PackagePlan>>, RunError> {
+        let index = image.index;
+        let mut opened = self.open_image(index, &Blobs::default())?;
+        let context = self.context(&opened);
+        let plan = |step: &Box<dyn Step>| {
+            step.plan_packages(&mut opened, &context).map_err(|source| RunError::Step { index, step: step.kind().name, source })
+        };
+        image.steps.iter().map(plan).collect()
     }
 
     fn open_image(&self, index: u32, blobs: &Blobs) -> Result<Image, RunError> {

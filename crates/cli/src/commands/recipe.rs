@@ -8,6 +8,8 @@ use wimwright_build::library::Library;
 use wimwright_build::recipe::{Input, Lock as RecipeLock, Media, Recipe, fingerprint};
 use wimwright_build::run::Plan as BuildPlan;
 use wimwright_image::medium::Medium;
+use wimwright_servicing::cbs::plan::Verdict;
+use wimwright_servicing::cbs::step::PlannedPackage;
 
 use super::{Result, library};
 use crate::args::{Global, Lock, Plan, RecipeArguments};
@@ -120,6 +122,12 @@ struct PlannedStep {
     /// Key of the result in the cache; unknown behind the first step that is not cached.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    /// Windows packages that it will change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packages: Option<Vec<PlannedPackage>>,
+    /// Why, and why not others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<Vec<Verdict>>,
 }
 
 /// Shows what would be done.
@@ -131,13 +139,17 @@ pub fn plan(arguments: &Plan, global: &Global, printer: &Printer) -> Result {
     let mut images = Vec::new();
     for image in &plan.images {
         let known = plan.cached_steps(image, &library)?;
+        let mut packages = plan.planned_packages(image)?.into_iter();
         let steps = image.steps.iter().enumerate().map(|(number, step)| {
             let found = known.get(number);
+            let (packages, why) = packages.next().flatten().map(|plan| (plan.changes, plan.verdicts)).unzip();
             PlannedStep {
                 kind: step.kind().name.to_owned(),
                 description: step.describe(),
                 cached: found.map(|(_, cached)| *cached),
                 key: found.map(|(key, _)| key.to_string()),
+                packages,
+                why: why.filter(|_| arguments.why),
             }
         });
         images.push(PlannedImage { index: image.index, name: image.name.clone(), dropped: image.dropped, steps: steps.collect() });
@@ -160,6 +172,8 @@ fn render(planned: &Planned) -> String {
             };
             text.push_str(&format!("  {}. {} ({state})\n", number + 1, step.kind));
             step.description.iter().for_each(|line| text.push_str(&format!("       {line}\n")));
+            step.packages.iter().flatten().for_each(|package| text.push_str(&format!("     * native: {package}\n")));
+            step.why.iter().flatten().for_each(|verdict| text.push_str(&format!("     ? {verdict}\n")));
         }
         if image.steps.is_empty() && !image.dropped {
             text.push_str("  unchanged\n");

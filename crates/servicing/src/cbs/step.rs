@@ -12,8 +12,9 @@ use wimwright_image::{Image, ImageError};
 use super::cleanup;
 use super::dictionary::Dictionary;
 use super::install::{DeferredPolicy, InstallError, Options, PackageReport, install};
-use super::plan::{Decision, Disable, Plan, PlanError, Request, plan};
+use super::plan::{Decision, Disable, PackageChange, Plan, PlanError, Request, Verdict, plan};
 use super::source::{self, PackageSource, SourceError, Trust};
+use super::state::State;
 use super::store::{Store, StoreError};
 use crate::inventory::pending_operations;
 use crate::step::{Certainty, Context, Payload, Step, StepError, StepKind, StepReport};
@@ -135,6 +136,66 @@ pub struct Prepared {
     pub plan: Plan,
 }
 
+/// What [`Packages`] will do, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PackagePlan {
+    /// Packages that change, in the order in which that is carried out.
+    pub changes: Vec<PlannedPackage>,
+    /// Everything that was looked at, with the reasons for each yes and no.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// A package that will change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedPackage {
+    /// The package.
+    pub package: String,
+    /// The file that it comes from; `None` when the image has everything.
+    pub file: Option<String>,
+    /// Its state now.
+    pub before: State,
+    /// Its state then.
+    pub after: State,
+    /// Its features that are switched: name, and whether they are on then.
+    pub features: Vec<(String, bool)>,
+}
+
+impl PlannedPackage {
+    fn of(change: &PackageChange, sources: &[PackageSource]) -> Self {
+        let features = change.updates.iter().filter_map(|changed| {
+            let update = change.manifest.updates.get(changed.update)?;
+            update.selectable.as_ref()?;
+            (changed.before.is_installed() != changed.after.is_installed())
+                .then(|| (update.name.clone(), changed.after.is_installed()))
+        });
+        Self {
+            package: change.package.to_string(),
+            file: change.source.and_then(|number| sources.get(number)).map(|source| source.name.clone()),
+            before: change.before,
+            after: change.after,
+            features: features.collect(),
+        }
+    }
+}
+
+impl std::fmt::Display for PlannedPackage {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}: ", self.package)?;
+        if self.before == self.after {
+            write!(formatter, "stays {}", self.after)?;
+        } else {
+            write!(formatter, "{} -> {}", self.before, self.after)?;
+        }
+        for (feature, on) in &self.features {
+            write!(formatter, ", feature {feature} {}", if *on { "on" } else { "off" })?;
+        }
+        match &self.file {
+            Some(file) => write!(formatter, ", from {file}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Packages {
     /// Opens what the recipe gives and plans, changing nothing.
     ///
@@ -228,6 +289,12 @@ impl Step for Packages {
             lines.push("remove superseded components".to_owned());
         }
         lines
+    }
+
+    fn plan_packages(&self, image: &mut Image, context: &Context) -> Result<Option<PackagePlan>, StepError> {
+        let Prepared { sources, plan, .. } = self.prepare(image, context)?;
+        let changes = plan.changes.iter().map(|change| PlannedPackage::of(change, &sources)).collect();
+        Ok(Some(PackagePlan { changes, verdicts: plan.verdicts }))
     }
 
     fn apply(&self, mut image: Image, context: &Context) -> Result<(Image, StepReport), StepError> {
