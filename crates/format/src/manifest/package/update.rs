@@ -32,7 +32,8 @@ pub struct Update {
 pub struct Selectable {
     /// `disposition`.
     pub disposition: Option<Disposition>,
-    /// `detectNone/@default`: true for a feature that is off by default, false for one that is on; `None` when not stated.
+    /// `detectNone/@default`: true for a feature that is on where nobody says so (Internet Explorer's package, which is on once it is
+    /// added, has `true`), false for one that is off; `None` when not stated.
     pub detect_none: Option<bool>,
 }
 
