@@ -5,7 +5,7 @@ use wimwright_image::{Image, ImageError, RegistryDiff, TreeDiff};
 use wimwright_servicing::inventory::Inventory;
 
 use super::{
-    Certainty, Changes, Counts, ImageReport, ImageState, InputMedium, MediumKind, Outcome, OutputReport, PackageReport, RecipeIdentity, Report, Step,
+    Certainty, Changes, Counts, ImageReport, ImageState, InputMedium, MediumKind, Outcome, OutputReport, PackageReport, RecipeIdentity, Report, SetupPackage, Step,
 };
 use crate::output::Written;
 use crate::recipe::{Output, Recipe};
@@ -41,6 +41,7 @@ impl Report {
             recipe: RecipeIdentity { name, digest: recipe.canonical_digest() },
             input: InputMedium { path: plan.medium.path.display().to_string(), kind },
             images: plan.images.iter().map(image).collect(),
+            setup_packages: plan.setup.iter().map(SetupPackage::from).collect(),
             outputs: Vec::new(),
             error: None,
             timing: None,

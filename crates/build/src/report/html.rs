@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html as markup};
 
-use super::{Certainty, Counts, ImageReport, ImageState, MediumKind, Outcome, OutputReport, PackageReport, Report, Signature, Step};
+use super::{Certainty, Counts, ImageReport, ImageState, MediumKind, Outcome, OutputReport, PackageReport, Report, SetupPackage, Signature, Step};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -31,6 +31,7 @@ pub fn html(report: &Report) -> String {
                 main {
                     (verdict(report))
                     (glance(report))
+                    @if !report.setup_packages.is_empty() { (setup_packages(&report.setup_packages)) }
                     @if !report.outputs.is_empty() { (outputs(&report.outputs)) }
                     @for image in &report.images { (image_section(image)) }
                 }
@@ -268,6 +269,23 @@ fn packages(steps: &[Step]) -> Markup {
                     td.right { (grouped(package.values)) }
                     td { (signature(package.signature.as_ref())) }
                     td { (certainty(package)) }
+                }
+            } }
+        } }
+    }
+}
+
+fn setup_packages(packages: &[SetupPackage]) -> Markup {
+    markup! {
+        h2 { "What Windows Setup will install" }
+        p { "From the medium, into whichever image it applies. An image that is applied without Setup does not get it." }
+        div.scroll { table {
+            thead { tr { th scope="col" { "Package" } th scope="col" { "On the medium" } th scope="col" { "Signature" } } }
+            tbody { @for package in packages {
+                tr {
+                    th scope="row" { (code(&package.package)) div.soft { "from " (code(&package.file)) } }
+                    td { (code(&package.path)) details { summary { "SHA-256" } (code(&package.sha256)) } }
+                    td { (signature(Some(&package.signature))) }
                 }
             } }
         } }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use assemble::error_chain;
 pub use html::html;
-pub use packages::{DeferredPart, Engine, PackageReport, Signature};
+pub use packages::{DeferredPart, Engine, PackageReport, SetupPackage, Signature};
 
 /// What a build did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +31,10 @@ pub struct Report {
     pub input: InputMedium,
     /// The images of the medium, by index.
     pub images: Vec<ImageReport>,
+    /// Packages that Windows Setup will install, from the medium into whichever image it applies. Not installed when an image is applied
+    /// without Setup. Absent when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub setup_packages: Vec<SetupPackage>,
     /// What was written, in the recipe's order.
     pub outputs: Vec<OutputReport>,
     /// Why the build failed where no single step did. Absent when it did not.

@@ -6,6 +6,7 @@ use wimwright_servicing::cbs::{install, source};
 use wimwright_servicing::step::Certainty as StepCertainty;
 
 use super::Certainty;
+use crate::run;
 
 /// What was done with a Windows package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -37,12 +38,47 @@ pub struct PackageReport {
     pub certainty: Certainty,
 }
 
+/// A package that Windows Setup will install.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SetupPackage {
+    /// Its identity.
+    pub package: String,
+    /// Who installs it: always `setup`.
+    pub engine: Engine,
+    /// The file that it came from.
+    pub file: String,
+    /// Where it lies on the medium.
+    pub path: String,
+    /// SHA-256 of its cabinet in hexadecimal.
+    pub sha256: String,
+    /// Who vouches for it.
+    pub signature: Signature,
+    /// How sure it is: always `deferred`.
+    pub certainty: Certainty,
+}
+
+impl From<&run::SetupPackage> for SetupPackage {
+    fn from(package: &run::SetupPackage) -> Self {
+        Self {
+            package: package.package.clone(),
+            engine: Engine::Setup,
+            file: package.file.clone(),
+            path: package.path.clone(),
+            sha256: package.sha256.clone(),
+            signature: package.signature.clone().into(),
+            certainty: Certainty::Deferred,
+        }
+    }
+}
+
 /// Who installs a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Engine {
     /// Wimwright did, into the image.
     Native,
+    /// Windows Setup does, from the medium, while it applies an image.
+    Setup,
 }
 
 /// Who vouches for a package.
@@ -79,12 +115,17 @@ pub struct DeferredPart {
     pub reason: String,
 }
 
+impl From<source::Signature> for Signature {
+    fn from(signature: source::Signature) -> Self {
+        match signature {
+            source::Signature::Trusted { signer, root } => Self::Trusted { signer, root },
+            source::Signature::Unsigned { reason } => Self::Unsigned { reason },
+        }
+    }
+}
+
 impl From<&install::PackageReport> for PackageReport {
     fn from(report: &install::PackageReport) -> Self {
-        let signature = report.signature.clone().map(|signature| match signature {
-            source::Signature::Trusted { signer, root } => Signature::Trusted { signer, root },
-            source::Signature::Unsigned { reason } => Signature::Unsigned { reason },
-        });
         let deferred = report.deferred.iter().map(|part| DeferredPart {
             component: part.component.clone(),
             installer: part.installer.clone(),
@@ -96,7 +137,7 @@ impl From<&install::PackageReport> for PackageReport {
             package: report.package.clone(),
             engine: Engine::Native,
             file: report.file.clone(),
-            signature,
+            signature: report.signature.clone().map(Signature::from),
             before: report.before.to_string(),
             after: report.after.to_string(),
             components: report.components as u64,

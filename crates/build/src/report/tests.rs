@@ -70,6 +70,7 @@ pub(crate) fn sample() -> Report {
                 ],
             },
         ],
+        setup_packages: vec![],
         outputs: vec![OutputReport {
             path: "out/contoso.iso".into(),
             kind: MediumKind::Iso,

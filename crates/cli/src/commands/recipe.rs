@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use wimwright_build::library::Library;
 use wimwright_build::recipe::{Input, Lock as RecipeLock, Media, Recipe, fingerprint};
-use wimwright_build::run::Plan as BuildPlan;
+use wimwright_build::run::{Plan as BuildPlan, SetupPackage};
 use wimwright_image::medium::Medium;
 use wimwright_servicing::cbs::plan::Verdict;
 use wimwright_servicing::cbs::step::PlannedPackage;
@@ -101,6 +101,9 @@ pub fn lock(arguments: &Lock, global: &Global, printer: &Printer) -> Result {
 struct Planned {
     media: String,
     images: Vec<PlannedImage>,
+    /// Packages that Windows Setup will install from the medium.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    setup_packages: Vec<SetupPackage>,
     outputs: Vec<String>,
 }
 
@@ -155,7 +158,7 @@ pub fn plan(arguments: &Plan, global: &Global, printer: &Printer) -> Result {
         images.push(PlannedImage { index: image.index, name: image.name.clone(), dropped: image.dropped, steps: steps.collect() });
     }
     let outputs = recipe.outputs.iter().map(|output| output.path().path.display().to_string()).collect();
-    let planned = Planned { media: media.display().to_string(), images, outputs };
+    let planned = Planned { media: media.display().to_string(), images, setup_packages: plan.setup, outputs };
     printer.result(&planned, || render(&planned))
 }
 
@@ -178,6 +181,12 @@ fn render(planned: &Planned) -> String {
         if image.steps.is_empty() && !image.dropped {
             text.push_str("  unchanged\n");
         }
+    }
+    if !planned.setup_packages.is_empty() {
+        text.push_str("\nmedium, for Windows Setup, which installs it into whichever image it applies (not with a plain image apply)\n");
+    }
+    for package in &planned.setup_packages {
+        text.push_str(&format!("     * setup: {}, as {}, from {}\n", package.package, package.path, package.file));
     }
     planned.outputs.iter().for_each(|output| text.push_str(&format!("\noutput {output}\n")));
     text

@@ -13,6 +13,7 @@ pub mod dictionary;
 pub mod effects;
 pub mod install;
 pub mod plan;
+pub mod setup;
 pub mod source;
 pub mod state;
 pub mod step;

@@ -239,7 +239,20 @@ impl Packages {
         payloads
     }
 
-    fn trust(&self, context: &Context) -> Result<Trust, StepError> {
+    /// True when there is nothing to do.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        let names = [&self.capabilities, &self.enable, &self.remove];
+        self.updates.is_empty() && self.disable.is_empty() && !self.cleanup && names.iter().all(|names| names.is_empty())
+    }
+
+    /// True when the other does not do the same.
+    #[must_use]
+    pub fn options_differ(&self, other: &Self) -> bool {
+        self.options() != other.options()
+    }
+
+    pub(super) fn trust(&self, context: &Context) -> Result<Trust, StepError> {
         let mut trust = Trust::microsoft(context.time.saturating_sub(UNIX_EPOCH) / 10_000_000);
         trust.allow_unsigned = self.allow_unsigned;
         if !self.roots.is_empty() {

@@ -21,6 +21,7 @@ use wimwright_servicing::placed::{DefaultApps, StartLayout, Unattend};
 use wimwright_servicing::registry::Registry;
 use wimwright_servicing::step::{Payload, Step, StepError};
 
+use super::setup::SetupRequest;
 use crate::recipe::{
     Attribute, FileChange, FileProperties, HostPath, Missing, Problem, Recipe, RecipeError, RegistryChange, RegistryData, Spanned, StepSpec,
 };
@@ -44,20 +45,21 @@ impl<'a> Resolver<'a> {
         Self { recipe, opened: Mutex::default() }
     }
 
-    /// The steps of an image.
+    /// The steps of an image, and what it leaves to Windows Setup.
     ///
     /// # Errors
     /// Every input that cannot be read or makes no sense, with its place in the recipe.
-    pub fn steps(&self, specs: Vec<StepSpec>) -> Result<Vec<Box<dyn Step>>, RecipeError> {
+    pub fn steps(&self, specs: Vec<StepSpec>) -> Result<(Vec<Box<dyn Step>>, SetupRequest), RecipeError> {
         let mut steps = Vec::new();
+        let mut setup = SetupRequest::default();
         let mut problems = Vec::new();
         for spec in specs {
-            match self.step(spec) {
-                Ok(step) => steps.push(step),
+            match self.step(spec, &mut setup) {
+                Ok(step) => steps.extend(step),
                 Err(problem) => problems.push(*problem),
             }
         }
-        if problems.is_empty() { Ok(steps) } else { Err(RecipeError { problems }) }
+        if problems.is_empty() { Ok((steps, setup)) } else { Err(RecipeError { problems }) }
     }
 
     fn problem(&self, path: &HostPath, reason: impl std::fmt::Display) -> Box<Problem> {
@@ -73,9 +75,17 @@ impl<'a> Resolver<'a> {
         Box::new(problem)
     }
 
-    fn step(&self, spec: StepSpec) -> Resolved<Box<dyn Step>> {
-        Ok(match spec {
-            StepSpec::Packages(packages) => Box::new(self.packages(*packages)?),
+    /// A step; `None` when it is all left to Setup.
+    fn step(&self, spec: StepSpec, setup: &mut SetupRequest) -> Resolved<Option<Box<dyn Step>>> {
+        Ok(Some(match spec {
+            StepSpec::Packages(packages) => {
+                let (native, for_setup) = self.packages(*packages)?;
+                setup.packages = for_setup;
+                if native.is_nothing() {
+                    return Ok(None);
+                }
+                Box::new(native)
+            }
             StepSpec::RemoveApps { apps, missing } => {
                 let patterns = apps.into_iter().map(|pattern| pattern.value.as_str().to_owned()).collect();
                 Box::new(RemoveApps { patterns, ignore_missing: missing == Missing::Ignore })
@@ -110,7 +120,11 @@ impl<'a> Resolver<'a> {
             }
             StepSpec::Unattend(unattend) => {
                 let to = unattend.to.as_ref().map(|path| path.as_str().to_owned());
-                Box::new(Unattend::new(self.payload(&unattend.file)?, to).map_err(|error| self.step_problem(Some(&unattend.file), &error))?)
+                let file = self.payload(&unattend.file)?;
+                if to.is_none() {
+                    setup.unattend = Some(file.clone());
+                }
+                Box::new(Unattend::new(file, to).map_err(|error| self.step_problem(Some(&unattend.file), &error))?)
             }
             StepSpec::Metadata(metadata) => {
                 let fields = [
@@ -123,7 +137,7 @@ impl<'a> Resolver<'a> {
                 let set = fields.into_iter().filter_map(|(field, text)| Some((field.to_owned(), text?)));
                 Box::new(Metadata { fields: set.collect() })
             }
-        })
+        }))
     }
 
     fn payload(&self, path: &HostPath) -> Resolved<Payload> {

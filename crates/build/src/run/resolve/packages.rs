@@ -8,17 +8,23 @@ use wimwright_servicing::cbs::step::{DisableFeature, Packages};
 use wimwright_servicing::step::Payload;
 
 use super::{Resolved, Resolver, list};
-use crate::recipe::{self, Deferred, HostPath};
+use crate::recipe::{self, Deferred, Engine, HostPath};
 
 /// Endings of the files that a folder is searched for. What a file is, its contents say.
 const ENDINGS: [&str; 4] = ["msu", "cab", "psf", "esd"];
 
 impl Resolver<'_> {
-    pub(super) fn packages(&self, packages: recipe::Packages) -> Resolved<Packages> {
+    /// What is done to the image, and what is left to Windows Setup.
+    pub(super) fn packages(&self, packages: recipe::Packages) -> Resolved<(Packages, Packages)> {
         let servicing = &packages.servicing;
-        let mut updates = Vec::new();
+        let (mut updates, mut for_setup) = (Vec::new(), Vec::new());
         for update in &packages.updates {
-            updates.extend(self.update_files(&update.path)?);
+            let files = self.update_files(&update.path)?;
+            match update.engine.or(servicing.engine).unwrap_or(Engine::Auto) {
+                // Whatever can be planned is installed; what cannot fails with its reason.
+                Engine::Auto | Engine::Native => updates.extend(files),
+                Engine::Setup => for_setup.extend(files),
+            }
         }
         let mut offers = Vec::new();
         for path in &packages.offers {
@@ -29,7 +35,7 @@ impl Resolver<'_> {
             name: feature.name.as_str().to_owned(),
             remove_payload: feature.remove_files,
         };
-        Ok(Packages {
+        let native = Packages {
             updates,
             offers,
             capabilities: names(packages.capabilities),
@@ -44,7 +50,9 @@ impl Resolver<'_> {
                 None | Some(Deferred::Defer) => DeferredPolicy::Defer,
                 Some(Deferred::Fail) => DeferredPolicy::Fail,
             },
-        })
+        };
+        let (allow_unsigned, roots) = (native.allow_unsigned, native.roots.clone());
+        Ok((native, Packages { updates: for_setup, allow_unsigned, roots, ..Packages::default() }))
     }
 
     /// A file, or the update files in a folder and below it, in the order of their names, hashed on all cores.
