@@ -4,19 +4,17 @@
 //! keeps its answer file as that of the installed Windows, in place of the image's own: what a recipe's `unattend` says goes into
 //! it, too.
 
-use std::io;
 use std::sync::Arc;
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use wimwright_format::answer_file::{AnswerFile, PackageToInstall, add_packages};
-use wimwright_format::io::Reader;
 use wimwright_format::problem::Severity;
 use wimwright_image::medium::{Medium, MediumFile, MediumKind};
 use wimwright_servicing::cbs::source::Signature;
 use wimwright_servicing::cbs::step::Packages;
 use wimwright_servicing::step::{Context, Payload, StepError};
 
+use super::resolve::hash;
 use crate::report::error_chain;
 
 /// The folder of the medium for packages.
@@ -80,10 +78,8 @@ pub(super) fn lay_down(
         if medium.files.iter().any(|file| file.path.eq_ignore_ascii_case(&path)) {
             return Err(StepError::refused(format!("the medium has a file `{path}` already"), "remove it from the medium"));
         }
-        let mut hash = Sha256::new();
-        let read = io::copy(&mut Reader::new(&found.cabinet), &mut hash);
-        read.map_err(|error| StepError::refused(format!("cannot read `{}`: {error}", found.file), ""))?;
-        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hash(&*found.cabinet).map_err(|error| StepError::refused(format!("cannot read `{}`: {error}", found.file), ""))?;
+        let sha256 = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         named.push(PackageToInstall { identity: found.package.clone(), path: format!("{FOLDER}\\{name}") });
         medium.files.push(MediumFile { path: path.clone(), source: found.cabinet, written: Some(context.time) });
         packages.push(SetupPackage { package: found.package.to_string(), file: found.file, path, sha256, signature: found.signature });

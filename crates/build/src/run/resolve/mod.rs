@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
-use wimwright_format::io::Reader;
+use wimwright_format::io::{ReadAt, Reader};
 use wimwright_format::reg_file::{self, Change};
 use wimwright_format::regf::{Data, ValueKind};
 use wimwright_image::open_host_file;
@@ -279,16 +279,20 @@ fn list(path: &Path, below: &str, depth: usize, into: &mut Vec<(String, Option<P
 /// Opens a file of the host and hashes it.
 fn open_payload(path: &Path) -> io::Result<Payload> {
     let source = open_host_file(path)?;
+    Ok(Payload { name: path.display().to_string(), sha256: hash(&*source)?, source })
+}
+
+/// SHA-256 of all bytes.
+pub(super) fn hash(source: &dyn ReadAt) -> io::Result<[u8; 32]> {
     let mut hash = Sha256::new();
-    let mut reader = Reader::new(&source);
+    let mut reader = Reader::new(source);
     let mut buffer = vec![0; 256 * 1024];
     loop {
         match reader.read(&mut buffer)? {
-            0 => break,
+            0 => return Ok(hash.finalize().into()),
             length => hash.update(&buffer[..length]),
         }
     }
-    Ok(Payload { name: path.display().to_string(), sha256: hash.finalize().into(), source })
 }
 
 fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
