@@ -237,7 +237,7 @@ unknown key `file`
   |
 5 |     file: x
   |     ^^^^
-  = did you mean `files`? allowed here: `select`, `apps`, `files`, `start-layout`, `default-apps`, `registry`, `unattend`, `metadata`
+  = did you mean `files`? allowed here: `select`, `updates`, `capabilities`, `features`, `packages`, `servicing`, `apps`, `files`, `start-layout`, `default-apps`, `registry`, `unattend`, `metadata`
 
 `C:\\Windows` has a drive: a path in an image starts with `/` at the image's own root
  --> recipe.yaml:7:29
@@ -473,7 +473,14 @@ fn a_lock_says_what_changed() {
         "VCLibs.appx",
         "Win11.iso",
         "assoc.xml",
+        "base.bin",
+        "fod",
+        "kb",
+        "late.cab",
         "layout.xml",
+        "more.cab",
+        "root.cer",
+        "sxs",
         "tweaks.reg",
         "u2.xml",
         "unattend.xml",
@@ -568,10 +575,10 @@ fn slips_in_packages_are_shown_with_what_would_be_right() {
         ("updates: [{ path: a.msu, engine: nativ }]", ["unknown value `nativ`", "did you mean `native`? allowed: `auto`, `native`, `setup`"]),
         ("updates: ['']", ["not a path", "3:15"]),
         ("capabilities: { ad: [x] }", ["unknown key `ad`", "did you mean `add`? allowed here: `add`, `source`"]),
-        ("capabilities: { add: ['Language.*'] }", ["`Language.*` is a pattern: a whole name is needed here", "3:26"]),
+        ("capabilities: { add: ['Language.*'] }", ["`Language.*` is a pattern: a whole name is needed here", "3:27"]),
         ("features: { enabled: x }", ["unknown key `enabled`", "did you mean `enable`?"]),
         ("features: { disable: [{ name: x, remove: true }] }", ["unknown key `remove`", "`remove-files`"]),
-        ("features: { disable: [''] }", ["a name cannot be empty", "3:26"]),
+        ("features: { disable: [''] }", ["a name cannot be empty", "3:27"]),
         ("packages: [x]", ["expected a mapping, found a list", "3:15"]),
         ("servicing: { allow-unsigned: maybe }", ["expected true or false", "3:34"]),
         ("servicing: { deferred: later }", ["unknown value `later`", "allowed: `defer`, `fail`"]),
