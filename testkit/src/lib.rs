@@ -42,6 +42,20 @@ pub fn oracles(programs: &[&str]) -> bool {
     false
 }
 
+/// True when `path` is there, which an oracle needs besides its program (OVMF for QEMU). Same rules as [`oracles`].
+///
+/// # Panics
+/// In CI, when it is missing.
+#[must_use]
+pub fn oracle_file(path: &str) -> bool {
+    if Path::new(path).is_file() {
+        return true;
+    }
+    assert!(!in_ci(), "oracle file missing in CI: {path}");
+    eprintln!("skipped: no oracle {path}");
+    false
+}
+
 /// True when `python3` can import every one of `modules` (regipy, hivex). Same rules as [`oracles`].
 ///
 /// # Panics

@@ -13,7 +13,8 @@ use anyhow::Result;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
-  bench      time Wimwright against its peers (through scripts/bench); `bench peer`: the whole job only
+  bench      time Wimwright against its peers (through scripts/bench); `bench peer`: the whole job only; `bench registry`,
+             `bench exports`, `bench growth`: only these rows
   generate   write what is derived from the code: schemas, command reference
   verify     check that the crates depend downwards only, that generated files are up to date, that every fuzz target is declared";
 
@@ -21,8 +22,11 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
-        ["bench"] => bench::run(false),
-        ["bench", "peer"] => bench::run(true),
+        ["bench"] => bench::run(),
+        ["bench", "peer"] => bench::whole_job(),
+        ["bench", "registry"] => bench::some(bench::Rows::Registry),
+        ["bench", "exports"] => bench::some(bench::Rows::Exports),
+        ["bench", "growth"] => bench::some(bench::Rows::Growth),
         ["generate"] => generated::write(),
         ["verify"] => verify(),
         ["help" | "--help" | "-h"] => {

@@ -26,9 +26,18 @@ pub enum Event {
         /// How long it took.
         seconds: f64,
     },
+    /// A result in the cache is damaged. It was removed: the image is done again from the step that made it.
+    ResultDiscarded {
+        /// Image index, from 1.
+        image: u32,
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Bytes of a long piece of work. Sent often; a renderer shows the newest.
     Progress {
-        /// What is being done: `compress`, `write`, `hash`, `copy`.
+        /// What is being done: `compress`, `write`, `copy`.
         work: &'static str,
         /// On what.
         subject: String,

@@ -28,7 +28,7 @@ pub struct Job<'a> {
     pub medium: Medium,
     /// What is written.
     pub outputs: Vec<Output>,
-    /// Threads that compress; all processors when `None`.
+    /// Threads that work; all processors when `None`.
     pub threads: Option<NonZeroUsize>,
     /// Where results are kept.
     pub library: &'a Library,
@@ -67,6 +67,9 @@ pub enum JobError {
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The system gives no threads.
+    #[error("no threads can be started")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
 }
 
 /// How a build ended.
@@ -132,11 +135,19 @@ impl Job<'_> {
     /// What keeps a report from being made: no output, a recipe that does not fit the medium, a medium that cannot be read. What
     /// fails later is in the report, and in [`Built::error`].
     pub fn build(self) -> Result<Built, JobError> {
+        match self.threads {
+            // Whatever works on several threads takes as many as the pool has in which it runs.
+            Some(threads) => rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build()?.install(|| self.run()),
+            None => self.run(),
+        }
+    }
+
+    fn run(self) -> Result<Built, JobError> {
         if self.outputs.is_empty() {
             return Err(JobError::NoOutput);
         }
         let begun = self.events.elapsed();
-        let Self { recipe, recipe_name, medium, outputs, threads, library, events, started, tool_version } = self;
+        let Self { recipe, recipe_name, medium, outputs, threads: _, library, events, started, tool_version } = self;
         let medium_stamp = medium_stamp(&medium);
         let plan = Plan::new(recipe, medium)?;
         if !plan.setup.is_empty()
@@ -163,6 +174,11 @@ impl Job<'_> {
         }
 
         let mut report = Report::begin(&plan, recipe, &recipe_name, tool_version);
+        if let Some(refused) = outputs.iter().find_map(|output| output::check(output, &plan, library).err()) {
+            report.error = Some(error_chain(&refused));
+            report.timing = Some(timing());
+            return Ok(Built { report, up_to_date: false, error: Some(refused.into()) });
+        }
         let images = match plan.run(library, events) {
             Ok(images) => images,
             Err(failure) => {
@@ -175,7 +191,7 @@ impl Job<'_> {
         let results: Vec<_> = images.iter().map(|image| image.result).collect();
         let mut written = Vec::new();
         for output in outputs.iter().take_while(|_| error.is_none()).collect::<Vec<_>>() {
-            match output::write(output, &plan, &images, library, threads, events) {
+            match output::write(output, &plan, &images, library, events) {
                 Ok(done) => {
                     report.add_output(output, &done);
                     written.push((output, done));

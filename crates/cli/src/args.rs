@@ -53,6 +53,14 @@ pub enum Command {
     Diff(Diff),
     /// Tell whether an image may upgrade an installed Windows, rule by rule
     Eligibility(Eligibility),
+    /// List the packages of an image, or show one: what dism /Get-Packages and /Get-PackageInfo print
+    Packages(Packages),
+    /// List the features of an image, or show one: what dism /Get-Features and /Get-FeatureInfo print
+    Features(Features),
+    /// List the capabilities of an image, or show one: what dism /Get-Capabilities and /Get-CapabilityInfo print
+    Capabilities(Capabilities),
+    /// Check the component store of an image: what dism /CheckHealth and /ScanHealth do
+    Health(Health),
     /// Take a medium into the library
     Import(Import),
     /// List the images of the library, newest of each family first
@@ -107,7 +115,7 @@ pub struct Build {
     /// Where the reports go: PATH.html and PATH.json [default: the output's path with .report.html and .report.json]
     #[arg(long, value_name = "PATH")]
     pub report: Option<PathBuf>,
-    /// How many threads compress [default: all processors]
+    /// How many threads work [default: all processors]
     #[arg(long, value_name = "N")]
     pub threads: Option<std::num::NonZeroUsize>,
 }
@@ -156,6 +164,52 @@ pub struct Eligibility {
     /// What is known of the installed Windows, a YAML or JSON file
     #[arg(long, value_name = "FACTS")]
     pub installed: PathBuf,
+}
+
+/// List the packages of an image, or show one: what dism /Get-Packages and /Get-PackageInfo print
+#[derive(Debug, Args)]
+pub struct Packages {
+    /// The image: win.iso:1, or a medium, of which all images are shown
+    pub image: String,
+    /// The package: Name~token~architecture~language~version; without it, all are listed
+    pub identity: Option<String>,
+    /// With packages that belong to others, which DISM does not list
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// List the features of an image, or show one: what dism /Get-Features and /Get-FeatureInfo print
+#[derive(Debug, Args)]
+pub struct Features {
+    /// The image: win.iso:1, or a medium, of which all images are shown
+    pub image: String,
+    /// The feature; without it, all are listed
+    pub name: Option<String>,
+}
+
+/// List the capabilities of an image, or show one: what dism /Get-Capabilities and /Get-CapabilityInfo print
+#[derive(Debug, Args)]
+pub struct Capabilities {
+    /// The image: win.iso:1, or a medium, of which all images are shown
+    pub image: String,
+    /// The capability: Name~~~language~version; without it, all are listed
+    pub name: Option<String>,
+}
+
+/// Check the component store of an image: what dism /CheckHealth and /ScanHealth do
+#[derive(Debug, Args)]
+pub struct Health {
+    /// The image: win.iso:1, or a medium, of which all images are checked
+    pub image: String,
+    /// Only ask what Windows has noted itself (CheckHealth), instead of reading and comparing everything (ScanHealth)
+    #[arg(long)]
+    pub quick: bool,
+    /// Accept catalogs that are not signed by Microsoft
+    #[arg(long)]
+    pub allow_unsigned: bool,
+    /// The dictionary of manifests, for an image whose servicing stack (wcp.dll) is damaged
+    #[arg(long, value_name = "FILE")]
+    pub dictionary: Option<PathBuf>,
 }
 
 /// Take a medium into the library

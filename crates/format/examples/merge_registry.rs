@@ -1,20 +1,21 @@
-//! Merges a `.reg` file into a hive file, as `hivexregedit --merge` does, and prints how long each part took.
+//! Merges a `.reg` file into a hive file, in place, as `hivexregedit --merge` does, and prints how long each part took.
 //!
-//! `cargo run --release -p wimwright-format --example merge_registry -- HIVE PREFIX REG OUT`
+//! `cargo run --release -p wimwright-format --example merge_registry -- HIVE PREFIX REG`
 
 #![allow(clippy::print_stdout, reason = "it prints its result")]
 
 use std::error::Error;
-use std::time::Instant;
+use std::fs::{self, File};
+use std::time::{Duration, Instant};
 
 use wimwright_format::reg_file::{self, Change};
 use wimwright_format::regf::Hive;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [hive, prefix, script, output] = arguments.as_slice() else { return Err("usage: merge_registry HIVE PREFIX REG OUT".into()) };
+    let [path, prefix, script] = arguments.as_slice() else { return Err("usage: merge_registry HIVE PREFIX REG".into()) };
     let begun = Instant::now();
-    let (hive, script) = (std::fs::read(hive)?, std::fs::read(script)?);
+    let (hive, script) = (fs::read(path)?, fs::read(script)?);
     let read = begun.elapsed();
     let mut hive = Hive::from_bytes(hive)?;
     // A script names its key once for all values below it.
@@ -30,13 +31,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     let merged = begun.elapsed();
-    std::fs::write(output, hive.into_bytes())?;
-    let milliseconds = |duration: std::time::Duration| duration.as_secs_f64() * 1000.0;
+    hive.update(&mut File::options().write(true).open(path)?)?;
+    let written = begun.elapsed();
+    let milliseconds = |duration: Duration| duration.as_secs_f64() * 1000.0;
     println!(
-        "read {:.1} ms, merged {:.1} ms, in all {:.1} ms",
+        "read {:.1} ms, merged {:.1} ms, written {:.1} ms, in all {:.1} ms",
         milliseconds(read),
         milliseconds(merged - read),
-        milliseconds(begun.elapsed())
+        milliseconds(written - merged),
+        milliseconds(written)
     );
     Ok(())
 }

@@ -193,6 +193,37 @@ impl Blobs {
         }
     }
 
+    /// Hands over many blobs, each once: those of a pack in the order of their place in it, so that chunks of solid resources are
+    /// decompressed once. `visit` gets the blob, its size, a position in it, and the bytes there; the pieces of a blob come in
+    /// order, one blob after the other. Hashes are checked.
+    ///
+    /// # Errors
+    /// The first blob that is missing or damaged; those that come after it are not read.
+    pub fn for_each(&self, ids: impl IntoIterator<Item = BlobId>, mut visit: impl FnMut(BlobId, u64, u64, &[u8])) -> Result<(), BlobError> {
+        let packs = self.with(|inner| inner.packs.clone());
+        let mut of_packs: Vec<Vec<BlobId>> = vec![Vec::new(); packs.len()];
+        for id in ids {
+            match packs.iter().position(|pack| pack.blob(&id).is_some()) {
+                Some(pack) => of_packs[pack].push(id),
+                None => {
+                    let bytes = self.read(&id)?;
+                    visit(id, bytes.len() as u64, 0, &bytes);
+                }
+            }
+        }
+        for (pack, ids) in packs.iter().zip(of_packs) {
+            let Some(first) = ids.first().copied() else { continue };
+            let mut reached = first;
+            let read = pack.for_each_blob::<wim::Error>(ids, |blob, position, piece| {
+                reached = blob.id;
+                visit(blob.id, blob.size, position, piece);
+                Ok(())
+            });
+            read.map_err(|source| BlobError::Read { id: reached, source })?;
+        }
+        Ok(())
+    }
+
     /// The blob as a byte source that decodes only what is read: for a WIM inside an image. Its hash is not checked.
     ///
     /// # Errors

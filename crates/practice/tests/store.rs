@@ -7,6 +7,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use wimwright_format::cab::Cabinet;
 use wimwright_format::manifest::{Identity, Package, PackageId, Version};
 use wimwright_format::msu::Update;
 use wimwright_format::regf::Data;
@@ -129,5 +130,36 @@ fn real_packages_find_their_parents() {
         };
         assert_eq!((spec.packages.len(), spec.components.len()), (parents, elevated), "{path}");
         check(&mut open(write(&spec).unwrap()), architecture);
+    }
+}
+
+/// Real components with their files are a consistent store too, here with manifests decoded.
+#[test]
+fn real_components_are_put_in_their_places() {
+    let Some(file) = wimwright_testkit::test_data("msu_cab/OpenSSH-Server-Package~31bf3856ad364e35~amd64~~.cab") else { return };
+    let Some(dictionary) = wimwright_testkit::test_data("manifests/msdelta/base_manifest.bin") else { return };
+    let dictionary = std::fs::read(dictionary).unwrap();
+    let cabinet = Cabinet::open(Arc::new(std::fs::read(file).unwrap())).unwrap();
+    let members: BTreeMap<&str, usize> = cabinet.members().iter().zip(0..).map(|(member, index)| (member.name.as_str(), index)).collect();
+    let mut components = Vec::new();
+    for (name, index) in &members {
+        let Some(key_form) = name.strip_suffix(".manifest") else { continue };
+        let stored = cabinet.read_member(*index).unwrap();
+        let Some(delta) = stored.strip_prefix(b"DCM\x01") else { continue };
+        let folder = format!(r"{key_form}\");
+        let payload = members.iter().filter_map(|(name, index)| {
+            let name = name.strip_prefix(&folder)?;
+            Some((name.to_owned(), cabinet.read_member(*index).unwrap()))
+        });
+        let manifest = wimwright_codec::delta::apply(&dictionary, delta, 1 << 20).unwrap();
+        components.push(ComponentSpec { manifest, stored_manifest: None, payload: payload.collect() });
+    }
+    assert_eq!(components.len(), 3);
+    let spec = StoreSpec { architecture: "amd64".into(), version: Version([10, 0, 20348, 1]), components, ..StoreSpec::default() };
+    let mut image = open(write(&spec).unwrap());
+    let counts = check(&mut image, "amd64");
+    assert_eq!((counts.components, counts.files), (3 + 1 + 2 + 2, 10 + 1));
+    for path in ["/Windows/System32/OpenSSH/sshd.exe", "/Windows/System32/libcrypto.dll"] {
+        assert!(image.tree.at(path).is_some(), "{path}");
     }
 }

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 
 use wimwright_format::catalog::Catalog;
 use wimwright_format::file_hashes::{FILE_NAME, parse_file_hashes};
-use wimwright_format::io::ReadAt;
 use wimwright_format::manifest::package::{PackageClass, Payload, classify};
 use wimwright_format::manifest::{Component, Package, PackageId};
 use wimwright_format::msu::{Generation, Layout, Update};
@@ -16,8 +15,7 @@ type Members = BTreeMap<String, Vec<u8>>;
 
 /// The one package of an update.
 fn members(bytes: &[u8]) -> (Update, Members) {
-    let no_wim = |_: Arc<dyn ReadAt>| Err("no WIM".into());
-    let update = Update::open(Arc::new(bytes.to_vec()), &no_wim).unwrap();
+    let update = Update::open(Arc::new(bytes.to_vec())).unwrap();
     let [package] = update.packages.as_slice() else { panic!("one package") };
     assert_eq!(package.layout, Layout::Expanded);
     let members = Mutex::new(Members::new());

@@ -2,16 +2,16 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use wimwright_format::regf::{self, Data, Hive};
+use wimwright_format::regf::{self, Hive};
 use wimwright_format::wim::ImageInfo;
 use wimwright_image::registry::{self, HiveFile};
 use wimwright_image::{Image, ImageError};
 
-use crate::cbs::state::State;
+use crate::cbs::listing::{ListedCapability, ListedFeature, ListedPackage, Listing};
+use crate::cbs::store::SERVICING;
 use crate::provenance::Provenance;
 
 const CURRENT_VERSION: &str = r"Microsoft\Windows NT\CurrentVersion";
-const SERVICING: &str = r"Microsoft\Windows\CurrentVersion\Component Based Servicing";
 const UNINSTALL: [&str; 2] = [r"Microsoft\Windows\CurrentVersion\Uninstall", r"WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall"];
 const APPLICATIONS: &str = r"Microsoft\Windows\CurrentVersion\Appx\AppxAllUserStore\Applications";
 
@@ -283,50 +283,18 @@ impl Found {
         self.minor = number("CurrentMinorVersionNumber")?;
         self.provisioned_apps = registry::subkey_names(hive, APPLICATIONS)?;
         self.provisioned_apps.sort();
-        self.packages(hive)?;
-        self.capabilities(hive)?;
+        self.servicing(hive)?;
         self.installed_applications(hive)
     }
 
-    fn packages(&mut self, hive: &Hive) -> Result<(), regf::Error> {
-        let packages = format!("{SERVICING}\\Packages");
-        for identity in registry::subkey_names(hive, &packages)? {
-            let key = format!("{packages}\\{identity}");
-            let state = registry::number(hive, &key, "CurrentState")?;
-            self.packages.push(Package { state: state.map_or("Unknown", |state| State(state).package_word()).to_owned(), identity });
-            let Some(updates) = hive.open(&format!("{key}\\Updates"))? else { continue };
-            for value in hive.values(updates)? {
-                // Updates whose name is a GUID or a hash are internal, features have names.
-                let name = value.name();
-                if name.is_empty() || name.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'-' | b'{' | b'}')) {
-                    continue;
-                }
-                let Data::Dword(state) = Data::decode(value.kind(), &value.data()?) else { continue };
-                let state = State(state).feature_words();
-                self.features.push(Feature { name, state: state.to_owned() });
-            }
-        }
-        self.packages.sort();
-        self.features.sort();
-        self.features.dedup_by(|left, right| left.name == right.name);
-        Ok(())
-    }
-
-    /// `CapabilityIndex` has a key for each capability, with a value for each package that brings it, named like the package
-    /// (public readers of the key: `docs/reference/inventory.md`).
-    fn capabilities(&mut self, hive: &Hive) -> Result<(), regf::Error> {
-        let index = format!("{SERVICING}\\CapabilityIndex");
-        for name in registry::subkey_names(hive, &index)? {
-            let Some(key) = hive.open(&format!("{index}\\{name}"))? else { continue };
-            let mut state = None;
-            for package in hive.values(key)? {
-                let package = registry::number(hive, &format!("{SERVICING}\\Packages\\{}", package.name()), "CurrentState")?;
-                // A newer package supersedes the older one of the same capability.
-                state = state.max(package);
-            }
-            self.capabilities.push(Feature { name, state: State(state.unwrap_or_default()).package_word().to_owned() });
-        }
-        self.capabilities.sort();
+    fn servicing(&mut self, hive: &Hive) -> Result<(), regf::Error> {
+        let listing = Listing::of_registry(hive)?;
+        let package = |listed: &ListedPackage| Package { identity: listed.id.to_string(), state: listed.state.package_word().to_owned() };
+        self.packages = listing.packages.iter().map(package).collect();
+        let feature = |listed: ListedFeature| Feature { name: listed.name, state: listed.state.feature_words().to_owned() };
+        self.features = listing.features.into_iter().map(feature).collect();
+        let capability = |listed: ListedCapability| Feature { name: listed.name, state: listed.state.package_word().to_owned() };
+        self.capabilities = listing.capabilities.into_iter().map(capability).collect();
         Ok(())
     }
 

@@ -35,6 +35,19 @@ pub fn run<S: AsRef<OsStr>>(folder: &Path, program: impl AsRef<OsStr>, arguments
     Ok(Measured { wall, cpu: user + system, memory: (kibibytes * 1024.0) as u64 })
 }
 
+/// Runs a program that is over soon to its end: seconds on the clock, without those that `/usr/bin/time` takes to start it.
+pub fn seconds<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, arguments: impl IntoIterator<Item = S>) -> Result<f64> {
+    ensure!(Command::new("sync").status()?.success(), "sync failed");
+    let program = program.as_ref();
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    let begun = Instant::now();
+    let status = command.status().with_context(|| program.display().to_string())?;
+    let seconds = begun.elapsed().as_secs_f64();
+    ensure!(status.success(), "{}: {status}", program.display());
+    Ok(seconds)
+}
+
 /// The middle of an odd number of figures, the upper middle of an even one.
 pub fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
     let mut figures: Vec<f64> = figures.into_iter().collect();

@@ -32,18 +32,45 @@ struct Pair {
     peer: Measured,
 }
 
-/// Runs the benches: all of them, or the first row alone.
-pub fn run(peer_only: bool) -> Result<()> {
+/// Rows that can be had alone.
+#[derive(Debug, Clone, Copy)]
+pub enum Rows {
+    /// A `.reg` file into a hive.
+    Registry,
+    /// Exports with and without recompression.
+    Exports,
+    /// Import, inspection and memory on media of three sizes.
+    Growth,
+}
+
+/// Runs every bench.
+pub fn run() -> Result<()> {
     let bench = Bench::new()?;
-    let pairs = bench.whole_job()?;
-    let ratio = measure::median(pairs.iter().map(|pair| pair.peer.wall / pair.ours.wall));
-    let (ours, peer) = (size(&bench.work.join("ours.iso"))?, size(&bench.work.join("peer.iso"))?);
-    println!("output: ours {ours} bytes, peer {peer} bytes ({:+.2} %)", (ours as f64 / peer as f64 - 1.0) * 100.0);
-    if !peer_only {
-        let table = bench.table(&pairs, ratio)?;
-        println!("\n{}\n\n{table}", bench.machine());
-    }
+    let (pairs, ratio) = bench.pairs()?;
+    let mut rows = vec![bench.whole_job_row(&pairs, ratio), bench.second_build(&pairs)?, bench.registry()?];
+    rows.extend(bench.exports()?);
+    rows.extend(bench.growth()?);
+    bench.print(&rows);
     println!("peer/ours wall ratio: {ratio:.2}");
+    Ok(())
+}
+
+/// Runs the whole job alone.
+pub fn whole_job() -> Result<()> {
+    let (_, ratio) = Bench::new()?.pairs()?;
+    println!("peer/ours wall ratio: {ratio:.2}");
+    Ok(())
+}
+
+/// Runs some rows alone.
+pub fn some(rows: Rows) -> Result<()> {
+    let bench = Bench::new()?;
+    let rows = match rows {
+        Rows::Registry => vec![bench.registry()?],
+        Rows::Exports => bench.exports()?,
+        Rows::Growth => bench.growth()?,
+    };
+    bench.print(&rows);
     Ok(())
 }
 
@@ -138,6 +165,20 @@ impl Bench {
             pairs.push(pair);
         }
         Ok(pairs)
+    }
+
+    /// The whole job in pairs, and the median of their ratios.
+    fn pairs(&self) -> Result<(Vec<Pair>, f64)> {
+        let pairs = self.whole_job()?;
+        let ratio = measure::median(pairs.iter().map(|pair| pair.peer.wall / pair.ours.wall));
+        let (ours, peer) = (size(&self.work.join("ours.iso"))?, size(&self.work.join("peer.iso"))?);
+        println!("output: ours {ours} bytes, peer {peer} bytes ({:+.2} %)", (ours as f64 / peer as f64 - 1.0) * 100.0);
+        Ok((pairs, ratio))
+    }
+
+    /// Prints the machine and the table.
+    fn print(&self, rows: &[rows::Row]) {
+        println!("\n{}\n\n{}", self.machine(), rows::table(rows));
     }
 
     /// On what all this ran.

@@ -38,8 +38,19 @@ pub struct ListedImage {
     pub medium: String,
     /// The image.
     pub image: Inventory,
-    /// The media name of the newest image of its family, when that is another one.
-    pub superseded_by: Option<String>,
+    /// The newest image of its family, when that is another one.
+    pub superseded_by: Option<NewestImage>,
+}
+
+/// The newest image of a family.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct NewestImage {
+    /// Name of its medium in the library.
+    pub medium: String,
+    /// Its number, from 1.
+    pub index: u32,
+    /// Its media name.
+    pub media_name: String,
 }
 
 /// Why a medium cannot be imported or used.
@@ -217,13 +228,14 @@ impl Library {
             let newest = |image: &Inventory| std::cmp::Reverse((image.build, image.ubr, image.modified));
             (&left.family, newest(left), left_medium, left.index).cmp(&(&right.family, newest(right), right_medium, right.index))
         });
-        let mut newest: Option<(String, String)> = None;
+        let mut newest: Option<(String, NewestImage)> = None;
         let mut listed = Vec::new();
         for (medium, image) in all {
             let superseded_by = match &newest {
-                Some((family, name)) if *family == image.family && !family.is_empty() => Some(name.clone()),
+                Some((family, newest)) if *family == image.family && !family.is_empty() => Some(newest.clone()),
                 _ => {
-                    newest = Some((image.family.clone(), image.media_name.clone()));
+                    let (index, media_name) = (image.index, image.media_name.clone());
+                    newest = Some((image.family.clone(), NewestImage { medium: medium.clone(), index, media_name }));
                     None
                 }
             };

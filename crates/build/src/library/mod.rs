@@ -27,7 +27,7 @@ use thiserror::Error;
 
 use crate::durable::{self, At, FileError};
 
-pub use media::{ImportError, ListedImage, MediumRecord, inspect};
+pub use media::{ImportError, ListedImage, MediumRecord, NewestImage, inspect};
 
 /// Version of the folder's layout. Raised only for changes that an older release would damage.
 const FORMAT: u64 = 1;

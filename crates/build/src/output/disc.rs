@@ -20,9 +20,7 @@ const NO_PROMPT: &str = "efi/microsoft/boot/efisys_noprompt.bin";
 /// Where they keep the BIOS boot image.
 const BIOS: &str = "boot/etfsboot.com";
 
-pub(super) fn write(job: &Job<'_>, output: &IsoOutput) -> Result<Written, OutputError> {
-    let path = &output.path.path;
-    let medium = &job.plan.medium;
+pub(super) fn check(output: &IsoOutput, medium: &Medium) -> Result<(), OutputError> {
     if medium.kind == MediumKind::ImageFile {
         let what = format!("`{}` is an image file, not a medium: there is no setup program to put on an ISO", medium.path.display());
         return Err(OutputError::Refused {
@@ -30,6 +28,16 @@ pub(super) fn write(job: &Job<'_>, output: &IsoOutput) -> Result<Written, Output
             hint: "give the ISO or folder that it came from as the medium, or write a `wim` output".to_owned(),
         });
     }
+    if output.boot == BootPrompt::NoPrompt && !medium.files.iter().any(|file| file.path.eq_ignore_ascii_case(NO_PROMPT)) {
+        let what = format!("the medium has no `{NO_PROMPT}`, which `boot: no-prompt` needs");
+        return Err(OutputError::Refused { what, hint: "leave out `boot`, or add the file to the medium".to_owned() });
+    }
+    Ok(())
+}
+
+pub(super) fn write(job: &Job<'_>, output: &IsoOutput) -> Result<Written, OutputError> {
+    let path = &output.path.path;
+    let medium = &job.plan.medium;
     let failed = |source| OutputError::Disc { path: path.clone(), source };
     let (install_path, form, part_size) = images::on_medium(job, &output.install);
     let time = job.time();
@@ -46,7 +54,7 @@ pub(super) fn write(job: &Job<'_>, output: &IsoOutput) -> Result<Written, Output
         contents.insert(file.path.to_ascii_lowercase(), content);
         bridge.add_file(&file.path, file.written.unwrap_or(time), content).map_err(failed)?;
     }
-    for entry in boot_entries(&mut bridge, medium, &contents, output.boot)? {
+    for entry in boot_entries(&mut bridge, medium, &contents, output.boot) {
         bridge.add_boot_entry(entry).map_err(failed)?;
     }
 
@@ -78,7 +86,7 @@ pub(super) fn write(job: &Job<'_>, output: &IsoOutput) -> Result<Written, Output
     }
     let pending = Pending::create(path)?;
     bridge.write(pending.file()).map_err(failed)?;
-    finish(path, pending, job)
+    finish(path, pending)
 }
 
 /// The image file of the input with all its parts: what the output has its own of.
@@ -92,7 +100,7 @@ fn boot_entries(
     medium: &Medium,
     contents: &std::collections::HashMap<String, wimwright_format::media::ContentId>,
     prompt: BootPrompt,
-) -> Result<Vec<BootEntry>, OutputError> {
+) -> Vec<BootEntry> {
     let mut entries = Vec::new();
     if let Some(image) = contents.get(BIOS) {
         entries.push(BootEntry::bios(*image));
@@ -107,9 +115,6 @@ fn boot_entries(
     let from_catalog = medium.boot.iter().find(|code| code.platform == Platform::Uefi);
     if let Some(image) = contents.get(wanted) {
         entries.push(BootEntry::uefi(*image));
-    } else if prompt == BootPrompt::NoPrompt {
-        let what = format!("the medium has no `{NO_PROMPT}`, which `boot: no-prompt` needs");
-        return Err(OutputError::Refused { what, hint: "leave out `boot`, or add the file to the medium".to_owned() });
     } else if let Some(code) = from_catalog {
         let image = bridge.add_content(Content::Source(code.source.clone()));
         entries.push(BootEntry { load_sectors: code.load_sectors, ..BootEntry::uefi(image) });
@@ -122,7 +127,7 @@ fn boot_entries(
             entries.push(BootEntry { platform: code.platform, load_sectors: code.load_sectors, image });
         }
     }
-    Ok(entries)
+    entries
 }
 
 /// Tells this volume from others: a hash of what is on it.

@@ -5,31 +5,39 @@ use std::io;
 use std::path::Path;
 
 use wimwright_format::io::Reader;
-use wimwright_image::medium::MediumKind;
+use wimwright_image::medium::{Medium, MediumKind};
 
 use super::disc::replaced_files;
 use super::images::{self, write_to};
 use super::{Job, OutputError, Written};
 use crate::durable::{At, Pending, PendingFolder};
 use crate::job::is_ours;
+use crate::library::Library;
 use crate::recipe::FolderOutput;
 
-pub(super) fn write(job: &Job<'_>, output: &FolderOutput) -> Result<Written, OutputError> {
+pub(super) fn check(output: &FolderOutput, medium: &Medium, library: &Library) -> Result<(), OutputError> {
     let path = &output.path.path;
-    if job.plan.medium.kind == MediumKind::ImageFile {
-        let what = format!("`{}` is an image file, not a medium: there are no files to put into a folder", job.plan.medium.path.display());
+    if medium.kind == MediumKind::ImageFile {
+        let what = format!("`{}` is an image file, not a medium: there are no files to put into a folder", medium.path.display());
         return Err(OutputError::Refused { what, hint: "write a `wim` output".to_owned() });
     }
     let occupied = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
-    if occupied && !is_ours(job.library, path) {
+    if occupied && !is_ours(library, path) {
         let what = format!("`{}` holds files that no build wrote, or that were changed since: it is not overwritten", path.display());
         return Err(OutputError::Refused { what, hint: "remove it, or choose another folder".to_owned() });
     }
+    Ok(())
+}
+
+pub(super) fn write(job: &Job<'_>, output: &FolderOutput) -> Result<Written, OutputError> {
+    let path = &output.path.path;
+    // Again: the steps may have taken long.
+    check(output, &job.plan.medium, job.library)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let pending = PendingFolder::create_in(parent)?;
     let size = fill(job, output, pending.path())?;
     pending.publish(path)?;
-    Ok(Written { path: path.clone(), size, sha256: None })
+    Ok(Written { path: path.clone(), size })
 }
 
 fn fill(job: &Job<'_>, output: &FolderOutput, root: &Path) -> Result<u64, OutputError> {

@@ -92,9 +92,6 @@ pub(super) fn plan(job: &Job<'_>, form: &Form, path: &Path) -> Result<WimPlan, O
     options.integrity = form.integrity || (job.plan.image_file.first().header().integrity.size > 0);
     options.flags = input.flags & header_flags::REPARSE_POINT_FIX;
     options.boot_index = boot_index(job);
-    if let Some(threads) = job.threads {
-        options.threads = threads;
-    }
 
     let images = job.images.iter().map(|image| {
         let untouched = image.steps.is_empty();
@@ -156,7 +153,7 @@ pub(super) fn write_file(job: &Job<'_>, path: &Path, form: &Form) -> Result<Writ
     let plan = plan(job, form, path)?;
     let pending = Pending::create(path)?;
     write_to(job, &plan, &mut pending.file(), path)?;
-    finish(path, pending, job)
+    finish(path, pending)
 }
 
 /// Writes a planned WIM to where `output` stands.
@@ -220,7 +217,7 @@ pub(super) fn write_split(job: &Job<'_>, path: &Path, form: &Form, part_size: u6
     for part in parts.into_iter().rev() {
         part.publish()?;
     }
-    Ok(Written { path: path.to_owned(), size, sha256: None })
+    Ok(Written { path: path.to_owned(), size })
 }
 
 /// The same images out of a WIM that holds all of them.

@@ -6,18 +6,14 @@ mod images;
 
 pub(crate) use images::part_path;
 
-use std::fs::File;
-use std::io;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 use wimwright_format::media::BridgeError;
 use wimwright_format::wim::write::WriteError;
 use wimwright_image::BlobError;
 
-use crate::durable::{self, At, FileError};
+use crate::durable::{self, At, FileError, Pending};
 use crate::events::{Event, Events};
 use crate::library::Library;
 use crate::recipe::Output;
@@ -65,8 +61,18 @@ pub struct Written {
     pub path: PathBuf,
     /// Bytes in all of its files.
     pub size: u64,
-    /// SHA-256 of the file; `None` for a folder and a split set.
-    pub sha256: Option<String>,
+}
+
+/// Finds what keeps an output from being written before any work is done for it.
+///
+/// # Errors
+/// [`OutputError::Refused`].
+pub fn check(output: &Output, plan: &Plan, library: &Library) -> Result<(), OutputError> {
+    match output {
+        Output::Iso(iso) => disc::check(iso, &plan.medium),
+        Output::Folder(folder) => folder::check(folder, &plan.medium, library),
+        Output::Wim(_) | Output::Esd(_) | Output::Swm(_) => Ok(()),
+    }
 }
 
 /// Writes one output of a plan that was run, and removes what killed runs left beside it.
@@ -78,10 +84,9 @@ pub fn write(
     plan: &Plan,
     images: &[ServicedImage],
     library: &Library,
-    threads: Option<NonZeroUsize>,
     events: &dyn Events,
 ) -> Result<Written, OutputError> {
-    let job = Job { plan, images, library, threads, events };
+    let job = Job { plan, images, library, events };
     let path = &output.path().path;
     durable::remove_leftovers(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
     let written = match output {
@@ -100,7 +105,6 @@ struct Job<'a> {
     plan: &'a Plan,
     images: &'a [ServicedImage],
     library: &'a Library,
-    threads: Option<NonZeroUsize>,
     events: &'a dyn Events,
 }
 
@@ -115,33 +119,9 @@ impl Job<'_> {
     }
 }
 
-/// SHA-256 of a finished file.
-fn hash(path: &Path, file: &File, job: &Job<'_>) -> Result<String, OutputError> {
-    let mut file = file.try_clone().at("read", path)?;
-    io::Seek::rewind(&mut file).at("read", path)?;
-    let total = file.metadata().at("read", path)?.len();
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut done = 0;
-    loop {
-        let length = io::Read::read(&mut file, &mut buffer).at("read", path)?;
-        if length == 0 {
-            break;
-        }
-        hash.update(&buffer[..length]);
-        done += length as u64;
-        job.progress("hash", path, done, total);
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Syncs and publishes a finished file, hashing it meanwhile: the disk writes while the processor hashes.
-fn finish(path: &Path, pending: crate::durable::Pending, job: &Job<'_>) -> Result<Written, OutputError> {
-    let file = pending.file().try_clone().at("read", path)?;
-    let size = file.metadata().at("read", path)?.len();
-    let (synced, sha256) = rayon::join(|| file.sync_data().at("sync", path), || hash(path, pending.file(), job));
-    synced?;
-    let sha256 = sha256?;
+/// Publishes a finished file.
+fn finish(path: &Path, pending: Pending) -> Result<Written, OutputError> {
+    let size = pending.file().metadata().at("read", path)?.len();
     pending.publish()?;
-    Ok(Written { path: path.to_owned(), size, sha256: Some(sha256) })
+    Ok(Written { path: path.to_owned(), size })
 }

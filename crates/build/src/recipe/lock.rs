@@ -20,7 +20,12 @@ pub enum Input<'r> {
     Path(&'r HostPath),
     /// A medium of the library, by name.
     Library(&'r Spanned<String>),
+    /// The medium that was given for a recipe that names none.
+    Given,
 }
+
+/// Name of [`Input::Given`] in a lock: where it was given.
+const GIVEN: &str = "--media";
 
 impl Input<'_> {
     /// Its name in the lock.
@@ -29,6 +34,7 @@ impl Input<'_> {
         match self {
             Self::Path(path) => path.canonical().to_owned(),
             Self::Library(name) => format!("library:{}", name.value),
+            Self::Given => GIVEN.to_owned(),
         }
     }
 }
@@ -53,7 +59,7 @@ impl std::fmt::Display for Fingerprint {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockedInput {
-    /// The path relative to the recipe's folder, or `library:NAME`.
+    /// The path relative to the recipe's folder, `library:NAME`, or `--media` for the medium that was given for a recipe without one.
     pub name: String,
     /// What it contains.
     #[serde(flatten)]
@@ -170,12 +176,16 @@ fn entry_paths(entry: &super::ImageEntry) -> Vec<&HostPath> {
 
 impl Lock {
     /// Pins what a recipe's inputs contain now, as `fingerprint` finds them: [`fingerprint`] for paths; what a name in
-    /// the library means, the caller knows.
+    /// the library means, and which medium was given, the caller knows. `given`: [`Input::Given`] is one of the inputs.
     ///
     /// # Errors
     /// An input that cannot be read.
-    pub fn create(recipe: &Recipe, fingerprint: &mut dyn FnMut(Input<'_>) -> io::Result<Fingerprint>) -> Result<Self, LockError> {
-        let inputs = recipe.inputs().into_iter().map(|input| {
+    pub fn create(
+        recipe: &Recipe,
+        given: bool,
+        fingerprint: &mut dyn FnMut(Input<'_>) -> io::Result<Fingerprint>,
+    ) -> Result<Self, LockError> {
+        let inputs = recipe.inputs().into_iter().chain(given.then_some(Input::Given)).map(|input| {
             let name = input.name();
             match fingerprint(input) {
                 Ok(fingerprint) => Ok(LockedInput { name, fingerprint }),
@@ -185,12 +195,14 @@ impl Lock {
         Ok(Self { version: VERSION, recipe: recipe.canonical_digest(), inputs: inputs.collect::<Result<_, _>>()? })
     }
 
-    /// Checks that the recipe and its inputs are those that were locked.
+    /// Checks that the recipe and its inputs are those that were locked. A lock that pins no medium leaves it open which one is
+    /// given.
     ///
     /// # Errors
     /// [`LockError::Changed`] with everything that differs; an input that cannot be read.
     pub fn verify(&self, recipe: &Recipe, fingerprint: &mut dyn FnMut(Input<'_>) -> io::Result<Fingerprint>) -> Result<(), LockError> {
-        let now = Self::create(recipe, fingerprint)?;
+        let given = self.inputs.iter().any(|input| input.name == GIVEN);
+        let now = Self::create(recipe, given, fingerprint)?;
         let mut changes = Vec::new();
         if self.recipe != now.recipe {
             changes.push(LockChange::Recipe { from: self.recipe.clone(), to: now.recipe.clone() });

@@ -487,7 +487,7 @@ fn a_lock_says_what_changed() {
     ];
     assert_eq!(names, expected);
     let mut same = |input: Input<'_>| Ok(Fingerprint { sha256: input.name(), size: 1 });
-    let lock = Lock::create(&recipe, &mut same).unwrap();
+    let lock = Lock::create(&recipe, false, &mut same).unwrap();
     assert_eq!(Lock::parse(&lock.to_text()).unwrap(), lock);
     lock.verify(&recipe, &mut same).unwrap();
 
@@ -502,7 +502,15 @@ fn a_lock_says_what_changed() {
     assert_eq!(changes[1], LockChange::Added { name: "library:Windows 11 x64".into() });
     assert_eq!(changes.iter().filter(|change| matches!(change, LockChange::Removed { .. })).count(), expected.len());
 
-    let failed = Lock::create(&recipe, &mut |_| Err(io::Error::from(io::ErrorKind::NotFound))).unwrap_err();
+    let open = load("recipe: 1\nimages: []").unwrap();
+    Lock::create(&open, false, &mut same).unwrap().verify(&open, &mut other).unwrap();
+    let given = Lock::create(&open, true, &mut same).unwrap();
+    given.verify(&open, &mut same).unwrap();
+    let mut another = |input: Input<'_>| Ok(Fingerprint { sha256: input.name(), size: 2 });
+    let LockError::Changed(changes) = given.verify(&open, &mut another).unwrap_err() else { panic!("changed") };
+    assert!(matches!(&changes[..], [LockChange::Input { name, .. }] if name == "--media"), "{changes:?}");
+
+    let failed = Lock::create(&recipe, false, &mut |_| Err(io::Error::from(io::ErrorKind::NotFound))).unwrap_err();
     assert!(failed.to_string().starts_with("cannot read the input `App.msixbundle`"), "{failed}");
     assert!(matches!(Lock::parse("{}"), Err(LockError::Syntax(_))));
     assert!(matches!(Lock::parse(&lock.to_text().replacen("\"version\": 1", "\"version\": 2", 1)), Err(LockError::Version(2))));

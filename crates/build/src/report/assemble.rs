@@ -56,11 +56,13 @@ impl Report {
             report.steps = image.steps.iter().map(done).collect();
             let mut before = image.before.clone();
             report.before = state(&mut before, image.index).map_err(failed)?;
+            if image.steps.is_empty() {
+                report.after = Some(report.before.clone());
+                continue;
+            }
             let mut after = image.after.clone();
             report.after = Some(state(&mut after, image.index).map_err(failed)?);
-            if !image.steps.is_empty() {
-                report.changes = changes(&mut before, &mut after).map_err(failed)?;
-            }
+            report.changes = changes(&mut before, &mut after).map_err(failed)?;
         }
         Ok(())
     }
@@ -101,7 +103,7 @@ impl Report {
             Output::Esd(_) => MediumKind::Esd,
             Output::Swm(_) => MediumKind::Swm,
         };
-        self.outputs.push(OutputReport { path: done.path.display().to_string(), kind, size: done.size, sha256: done.sha256.clone() });
+        self.outputs.push(OutputReport { path: done.path.display().to_string(), kind, size: done.size });
     }
 }
 

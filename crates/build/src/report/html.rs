@@ -131,10 +131,7 @@ fn outputs(outputs: &[OutputReport]) -> Markup {
             thead { tr { th scope="col" { "File" } th scope="col" { "Kind" } th.right scope="col" { "Size" } } }
             tbody { @for output in outputs {
                 tr {
-                    th scope="row" {
-                        (code(&output.path))
-                        @if let Some(sha256) = &output.sha256 { details { summary { "SHA-256" } (code(sha256)) } }
-                    }
+                    th scope="row" { (code(&output.path)) }
                     td { (kind_name(output.kind)) }
                     td.right { (bytes(output.size)) }
                 }

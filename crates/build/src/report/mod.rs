@@ -219,9 +219,6 @@ pub struct OutputReport {
     pub kind: MediumKind,
     /// Bytes; of a folder or a split WIM, of all its files.
     pub size: u64,
-    /// SHA-256 in hexadecimal. Absent for a folder and a split WIM, which are several files.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
 }
 
 /// When a build ran and how long.

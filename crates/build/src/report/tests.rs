@@ -71,12 +71,7 @@ pub(crate) fn sample() -> Report {
             },
         ],
         setup_packages: vec![],
-        outputs: vec![OutputReport {
-            path: "out/contoso.iso".into(),
-            kind: MediumKind::Iso,
-            size: 5_834_567_890,
-            sha256: Some("ab".repeat(32)),
-        }],
+        outputs: vec![OutputReport { path: "out/contoso.iso".into(), kind: MediumKind::Iso, size: 5_834_567_890 }],
         error: None,
         timing: Some(Timing { started: "2026-11-01T08:30:00Z".into(), total_seconds: 83.4 }),
     }

@@ -102,6 +102,18 @@ impl Library {
         Ok(whole.then_some(record))
     }
 
+    /// Removes a layer, of which `path` is the file or the record, whatever of it is there.
+    pub(crate) fn discard_layer(&self, path: &Path) -> Result<(), FileError> {
+        // The record first: a layer without one is not there.
+        for path in [path.with_extension("json"), path.with_extension("wim")] {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).at("remove", &path),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// All files of the cache: path, size, when last written.
     fn cache_files(&self) -> Result<Vec<(PathBuf, fs::Metadata)>, LayerError> {
         let folder = self.cache_folder();

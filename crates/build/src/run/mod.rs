@@ -5,6 +5,7 @@ mod layer;
 mod resolve;
 mod setup;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -236,18 +237,39 @@ impl Plan {
         self.images.iter().filter(|image| !image.dropped).map(|image| self.cached_result(image, library)).collect()
     }
 
-    /// Services every image that is not dropped.
+    /// Services every image that is not dropped. A damaged result in the cache is removed, and made again.
     ///
     /// # Errors
     /// A step failed: what was done before stays in the cache.
     pub fn run(&self, library: &Library, events: &dyn Events) -> Result<Vec<ServicedImage>, Box<Failure>> {
         let mut layers = OpenLayers::new(library, &self.image_file);
         let mut finished = Vec::new();
+        let mut discarded = HashSet::new();
         for plan in self.images.iter().filter(|plan| !plan.dropped) {
-            let mut progress = InProgress { index: plan.index, before: None, steps: Vec::new(), step: None };
-            match self.run_image(plan, &mut layers, library, events, &mut progress) {
-                Ok(image) => finished.push(image),
-                Err(error) => return Err(Box::new(Failure { finished, image: progress, error })),
+            loop {
+                let mut progress = InProgress { index: plan.index, before: None, steps: Vec::new(), step: None };
+                let error = match self.run_image(plan, &mut layers, library, events, &mut progress) {
+                    Ok(image) => {
+                        finished.push(image);
+                        break;
+                    }
+                    Err(error) => error,
+                };
+                // Once: what is damaged again as soon as it is written will not get better.
+                let error = match error {
+                    RunError::Layer(LayerError::Damaged { path, source }) if discarded.insert(path.clone()) => {
+                        match library.discard_layer(&path) {
+                            Ok(()) => {
+                                let (path, reason) = (path.display().to_string(), source.to_string());
+                                events.event(Event::ResultDiscarded { image: plan.index, path, reason });
+                                continue;
+                            }
+                            Err(error) => RunError::Layer(error.into()),
+                        }
+                    }
+                    error => error,
+                };
+                return Err(Box::new(Failure { finished, image: progress, error }));
             }
         }
         Ok(finished)

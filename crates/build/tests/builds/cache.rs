@@ -2,9 +2,7 @@
 
 use std::fs;
 
-use wimwright_build::events::Silent;
-
-use crate::workshop::{Workshop, practice_medium};
+use crate::workshop::{Watched, Workshop, practice_medium};
 
 /// Two images, three steps each.
 const RECIPE: &str = "\
@@ -128,12 +126,12 @@ fn a_build_that_goes_on_anywhere_ends_alike() {
 }
 
 #[test]
-fn damage_in_the_cache_never_gets_into_an_output() {
+fn what_is_damaged_in_the_cache_is_made_again() {
     let workshop = workshop();
     let library = workshop.library("library");
     workshop.build(RECIPE, &library);
-    let whole = workshop.read("out.wim");
-    let (mut errors, mut redone) = (0, 0);
+    let (whole, layers) = (workshop.read("out.wim"), workshop.layers("library"));
+    let mut discarded = 0;
     for name in workshop.files("library/cache").into_keys() {
         let bytes = workshop.read(&name);
         let flipped = |position: usize| {
@@ -146,21 +144,28 @@ fn damage_in_the_cache_never_gets_into_an_output() {
         for (number, damaged) in damaged.into_iter().enumerate() {
             workshop.write(&name, damaged);
             fs::remove_file(workshop.path("out.wim")).unwrap();
-            match workshop.try_build(RECIPE, practice_medium(), &library, None, &Silent) {
-                Ok(built) if built.error.is_none() => {
-                    redone += 1;
-                    assert!(workshop.read("out.wim") == whole, "{name}, damage {number}: a wrong output");
-                }
-                _ => {
-                    errors += 1;
-                    assert!(!workshop.path("out.wim").exists());
-                    workshop.write("out.wim", "");
-                }
-            }
+            let watched = Watched::default();
+            let built = workshop.try_build(RECIPE, practice_medium(), &library, None, &watched).unwrap();
+            assert!(built.error.is_none(), "{name}, damage {number}: {:?}", built.error);
+            assert!(workshop.read("out.wim") == whole, "{name}, damage {number}: a wrong output");
+            discarded += watched.discarded().len();
             workshop.write(&name, &bytes);
         }
     }
-    assert!(errors > 0 && redone > 0, "{errors} errors, {redone} whole outputs");
+    assert!(discarded >= layers.len(), "{discarded} results were removed");
+
+    // The events tell which, and what was done again: the second step of the first image.
+    let second = workshop.plan(RECIPE).cached_steps(&workshop.plan(RECIPE).images[0], &library).unwrap()[2].0;
+    let name = format!("library/cache/{second}.wim");
+    workshop.write(&name, "damaged");
+    fs::remove_file(workshop.path("out.wim")).unwrap();
+    let watched = Watched::default();
+    workshop.try_build(RECIPE, practice_medium(), &library, None, &watched).unwrap();
+    assert_eq!(watched.discarded(), [(1, workshop.path(&name).display().to_string())]);
+    let done = watched.done();
+    assert_eq!(done[done.len() - 6..], [steps(1, [true, true, false]), steps(2, [true; 3])].concat());
+    assert!(workshop.read("out.wim") == whole);
+    assert_eq!(workshop.layers("library"), layers);
 }
 
 #[test]

@@ -1,6 +1,13 @@
 //! What the key of a step depends on, and what it does not.
 
-use crate::workshop::Workshop;
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use wimwright_build::events::{Event, Events};
+
+use crate::workshop::{Workshop, practice_medium};
 
 /// A recipe for one image, with the steps files, registry and metadata.
 fn recipe(head: &str, files: &str, registry: &str, tail: &str) -> String {
@@ -79,17 +86,31 @@ fn the_time_is_only_in_the_keys_of_steps_that_write_it() {
     assert_eq!(keys(&workshop, &recipe(early, metadata)), keys(&workshop, &recipe(late, metadata)));
 }
 
+/// Notes how many threads there are for whatever runs where the events come from.
+#[derive(Default)]
+struct Counted(Mutex<BTreeSet<usize>>);
+
+impl Events for Counted {
+    fn event(&self, _: Event) {
+        self.0.lock().unwrap().insert(rayon::current_num_threads());
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
 #[test]
 fn keys_and_layers_do_not_depend_on_threads() {
     let workshop = Workshop::new();
     workshop.write("payload.bin", (0..3_000_000_u32).flat_map(|number| (number / 7).to_le_bytes()).collect::<Vec<_>>());
     let text = recipe("", FILES, REGISTRY, OUTPUT);
     for (library, threads) in [("one", 1), ("four", 4)] {
-        let threads = std::num::NonZeroUsize::new(threads);
         let opened = workshop.library(library);
-        let built =
-            workshop.try_build(&text, crate::workshop::practice_medium(), &opened, threads, &wimwright_build::events::Silent).unwrap();
+        let counted = Counted::default();
+        let built = workshop.try_build(&text, practice_medium(), &opened, NonZeroUsize::new(threads), &counted).unwrap();
         assert!(built.error.is_none() && !built.up_to_date);
+        assert_eq!(counted.0.into_inner().unwrap(), BTreeSet::from([threads]), "threads that steps and outputs may use");
     }
     assert_eq!(workshop.layers("one"), workshop.layers("four"));
     for layer in workshop.layers("one") {

@@ -60,6 +60,8 @@ fn the_newest_of_a_family_supersedes_the_others() {
     assert_eq!(shown[2..4], [("Professional", "newer", false), ("Professional", "practice", true)]);
     assert_eq!(shown.len(), 6);
     assert_eq!(shown.iter().filter(|(.., superseded)| *superseded).count(), 3);
+    let newest = listed[3].superseded_by.as_ref().unwrap();
+    assert_eq!((newest.medium.as_str(), newest.index, &newest.media_name), ("newer", 1, &listed[2].image.media_name));
 }
 
 #[test]
@@ -75,6 +77,7 @@ fn foreign_folders_are_not_overwritten() {
     };
     workshop.write("out/notes.txt", "the user's");
     assert!(is_refused("a"));
+    assert!(!workshop.path("library/cache").exists(), "it is refused before any work");
     assert_eq!(workshop.read("out/notes.txt"), b"the user's");
     fs::remove_file(workshop.path("out/notes.txt")).unwrap();
 

@@ -35,15 +35,33 @@ pub fn practice_medium() -> &'static Path {
     &MEDIUM
 }
 
-/// Notes which steps were done, and which were in the cache.
+/// Notes what a build says of itself.
 #[derive(Default)]
-pub struct Watched(Mutex<Vec<(u32, String, bool)>>);
+pub struct Watched(Mutex<Vec<Event>>);
+
+impl Watched {
+    /// Which steps were done, and whether they were in the cache.
+    pub fn done(&self) -> Vec<(u32, String, bool)> {
+        let step = |event: &Event| match event {
+            Event::StepFinished { image, step, cached, .. } => Some((*image, step.clone(), *cached)),
+            _ => None,
+        };
+        self.0.lock().unwrap().iter().filter_map(step).collect()
+    }
+
+    /// Which results were removed from the cache: image and file.
+    pub fn discarded(&self) -> Vec<(u32, String)> {
+        let discarded = |event: &Event| match event {
+            Event::ResultDiscarded { image, path, .. } => Some((*image, path.clone())),
+            _ => None,
+        };
+        self.0.lock().unwrap().iter().filter_map(discarded).collect()
+    }
+}
 
 impl Events for Watched {
     fn event(&self, event: Event) {
-        if let Event::StepFinished { image, step, cached, .. } = event {
-            self.0.lock().unwrap().push((image, step, cached));
-        }
+        self.0.lock().unwrap().push(event);
     }
 
     fn elapsed(&self) -> Duration {
@@ -116,7 +134,7 @@ impl Workshop {
         let watched = Watched::default();
         let built = self.try_build(text, practice_medium(), library, None, &watched).unwrap();
         assert!(built.error.is_none(), "{:?}", built.error);
-        (built.up_to_date, watched.0.into_inner().unwrap())
+        (built.up_to_date, watched.done())
     }
 
     /// All files below a folder.

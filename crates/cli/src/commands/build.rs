@@ -23,8 +23,8 @@ const SWM_PART: u64 = 3_800 << 20;
 pub fn run(arguments: &Build, global: &Global, printer: &Printer) -> Result {
     let recipe = recipe::read(&arguments.recipe)?;
     let library = library(global)?;
-    recipe::verify_lock(&arguments.recipe, &recipe, &library)?;
     let media = recipe::medium_path(&arguments.recipe, &recipe, &library)?;
+    recipe::verify_lock(&arguments.recipe, &recipe, &library)?;
     let outputs = outputs(&recipe, arguments.out.as_deref())?;
     let report_base = match (&arguments.report, outputs.first()) {
         (Some(path), _) => Some(path.clone()),
@@ -172,9 +172,6 @@ fn render(report: &Report, up_to_date: bool, written: &[PathBuf]) -> String {
     report.setup_packages.iter().for_each(|package| lines.push(format!("  {} as {}", package.package, package.path)));
     for output in &report.outputs {
         lines.push(format!("output {} ({})", output.path, text::size(output.size)));
-        if let Some(sha256) = &output.sha256 {
-            lines.push(format!("  sha256 {sha256}"));
-        }
     }
     written.iter().for_each(|path| lines.push(format!("report {}", path.display())));
     let time = text::duration(Duration::from_secs_f64(report.timing.as_ref().map_or(0.0, |timing| timing.total_seconds)));

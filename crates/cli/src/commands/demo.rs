@@ -20,7 +20,9 @@ use crate::ui::text;
 /// Runs the demonstration.
 pub fn run(arguments: &Demo, printer: &Printer) -> Result {
     let size = arguments.size.as_deref().map(|size| {
-        text::parse_size(size).ok_or_else(|| CommandError::user(format!("`{size}` is not a size")).hinted("write it like 5GB"))
+        text::parse_size(size)
+            .filter(|size| *size > 0)
+            .ok_or_else(|| CommandError::user(format!("`{size}` is not a size")).hinted("write it like 5GB"))
     });
     let folder = &arguments.out;
     let cannot =

@@ -1,12 +1,11 @@
 //! `eligibility`: may an image upgrade an installed Windows?
 
 use wimwright_build::recipe::yaml_value;
-use wimwright_image::Image;
 use wimwright_image::address::{Address, Target};
 use wimwright_servicing::eligibility::{Assessment, Eligible, Installed, Keeps, MediumFacts, Verdict, assess};
 use wimwright_servicing::inventory::Inventory;
 
-use super::{Result, open_image};
+use super::{Result, image_number, open_image};
 use crate::args::Eligibility;
 use crate::ui::error::CommandError;
 use crate::ui::printer::Printer;
@@ -14,7 +13,8 @@ use crate::ui::printer::Printer;
 /// Assesses, rule by rule. An image that may not upgrade is a result, not an error.
 pub fn run(arguments: &Eligibility, printer: &Printer) -> Result {
     let installed = read_facts(arguments)?;
-    let (mut image, index) = open(&arguments.image)?;
+    let (mut image, _) = open_image(&arguments.image)?;
+    let index = image_number(&Address::parse(&arguments.image)?);
     let inventory = Inventory::read(&mut image, index)?;
     let assessment = assess(&inventory, &installed, MediumFacts { has_setup: has_setup(&arguments.image)? });
     printer.result(&assessment, || render(&inventory, &assessment))
@@ -29,17 +29,6 @@ fn read_facts(arguments: &Eligibility) -> Result<Installed> {
         CommandError::user(format!("`{}` does not describe an installed Windows: {error}", path.display()))
             .hinted(format!("write it like this, one fact a line: {example}"))
     })
-}
-
-/// The image and its number.
-fn open(address: &str) -> Result<(Image, u32)> {
-    let parsed = Address::parse(address)?;
-    let index = parsed.places.iter().rev().find_map(|place| match place {
-        wimwright_image::address::Place::Image { index, .. } => Some(*index),
-        _ => None,
-    });
-    let (image, _) = open_image(address)?;
-    Ok((image, index.unwrap_or(1)))
 }
 
 /// Whether the image lies on a whole setup medium.

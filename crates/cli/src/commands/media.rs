@@ -1,5 +1,7 @@
 //! `import`, `list` and `show`: the library's media.
 
+use wimwright_build::library::{ListedImage, NewestImage};
+
 use super::{Result, inspect, library};
 use crate::args::{Global, Import, Show};
 use crate::ui::printer::Printer;
@@ -27,8 +29,10 @@ pub fn list(global: &Global, printer: &Printer) -> Result {
             return "The library is empty: see `wimwright import --help`\n".to_owned();
         }
         let head = ["MEDIUM", "IMAGE", "NAME", "FAMILY", "PROVENANCE", "STATE"].map(str::to_owned).to_vec();
-        let row = |listed: &wimwright_build::library::ListedImage| {
-            let state = listed.superseded_by.as_ref().map_or("newest".to_owned(), |newest| format!("superseded by {newest}"));
+        let row = |listed: &ListedImage| {
+            let superseded =
+                |newest: &NewestImage| format!("superseded by {}, image {} of {}", newest.media_name, newest.index, newest.medium);
+            let state = listed.superseded_by.as_ref().map_or("newest".to_owned(), superseded);
             let image = &listed.image;
             vec![
                 listed.medium.clone(),

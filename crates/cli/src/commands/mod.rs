@@ -6,17 +6,18 @@ mod cache;
 mod demo;
 mod diff;
 mod eligibility;
+mod health;
 mod inspect;
 mod media;
 mod recipe;
 mod registry;
+mod servicing;
 
 use std::path::PathBuf;
 
 use wimwright_build::library::Library;
-use wimwright_image::Image;
-use wimwright_image::ImagePath;
-use wimwright_image::address::{Address, Target};
+use wimwright_image::address::{Address, Place, Target};
+use wimwright_image::{Blobs, Image, ImagePath};
 
 use crate::args::{Arguments, Cache, Command, Global, Registry, SchemaOf};
 use crate::ui::error::CommandError;
@@ -35,6 +36,10 @@ pub fn run(arguments: Arguments, printer: &Printer) -> Result {
         Command::Inspect(inspect) => inspect::run(&inspect, printer),
         Command::Diff(diff) => diff::run(&diff, printer),
         Command::Eligibility(eligibility) => eligibility::run(&eligibility, printer),
+        Command::Packages(packages) => servicing::packages(&packages, printer),
+        Command::Features(features) => servicing::features(&features, printer),
+        Command::Capabilities(capabilities) => servicing::capabilities(&capabilities, printer),
+        Command::Health(health) => health::run(&health, printer),
         Command::Import(import) => media::import(&import, global, printer),
         Command::List => media::list(global, printer),
         Command::Show(show) => media::show(&show, global, printer),
@@ -84,5 +89,30 @@ fn open_image(address: &str) -> Result<(Image, ImagePath)> {
         let hint = format!("add its number, as in `{address}:1`: {}", listed.join(", "));
         return Err(CommandError::user(format!("`{address}` has {} images: say which one", images.image_count())).hinted(hint));
     }
-    Ok((Image::open(&images, 1, &wimwright_image::Blobs::default())?, ImagePath::root()))
+    Ok((Image::open(&images, 1, &Blobs::default())?, ImagePath::root()))
+}
+
+/// The number of the image that an address leads to; 1 when it names none.
+fn image_number(address: &Address) -> u32 {
+    let numbers = address.places.iter().rev().filter_map(|place| match place {
+        Place::Image { index, .. } => Some(*index),
+        Place::MediumPath(_) | Place::ImageFile(_) => None,
+    });
+    numbers.into_iter().next().unwrap_or(1)
+}
+
+/// All images that an address leads to, with their numbers: that image, or those of the medium or image file.
+fn open_images(address: &str) -> Result<Vec<(u32, Image)>> {
+    let parsed = Address::parse(address)?;
+    let images = match parsed.open()? {
+        Target::Image(image, _) => return Ok(vec![(image_number(&parsed), *image)]),
+        Target::Images(images) => images,
+        Target::Medium(medium) => {
+            let file = medium.install_file().or_else(|missing| medium.image_files().next().ok_or(missing))?;
+            medium.open_images(file)?
+        }
+        Target::MediumPath(..) => return Err(CommandError::user(format!("`{address}` is a path on a medium, not an image"))),
+    };
+    let open = |index| Ok((index, Image::open(&images, index, &Blobs::default())?));
+    (1..=images.image_count()).map(open).collect()
 }

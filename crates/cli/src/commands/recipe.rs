@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use wimwright_build::library::Library;
-use wimwright_build::recipe::{Input, Lock as RecipeLock, Media, Recipe, fingerprint};
+use wimwright_build::recipe::{Fingerprint, Input, Lock as RecipeLock, Media, Recipe, fingerprint};
 use wimwright_build::run::{Plan as BuildPlan, SetupPackage};
 use wimwright_image::medium::Medium;
 use wimwright_servicing::cbs::plan::Verdict;
@@ -55,14 +55,25 @@ pub fn lock_path(recipe: &Path) -> PathBuf {
     recipe.with_file_name("recipe.lock")
 }
 
-/// What the inputs of a recipe are now.
-fn fingerprint_input(input: Input<'_>, library: &Library) -> std::io::Result<wimwright_build::recipe::Fingerprint> {
-    match input {
-        Input::Path(path) => fingerprint(&path.path),
-        Input::Library(name) => {
-            let record = library.medium(&name.value).map_err(std::io::Error::other)?;
-            fingerprint(&library.medium_path(&record))
-        }
+/// What the inputs of a recipe are now. Its medium is the one that is used: the command line's, where it gives one.
+struct Inputs<'a> {
+    recipe: &'a Recipe,
+    medium: Option<PathBuf>,
+}
+
+impl<'a> Inputs<'a> {
+    fn new(arguments: &RecipeArguments, recipe: &'a Recipe, library: &Library) -> Result<Self> {
+        let has_medium = recipe.media.is_some() || arguments.media.is_some();
+        Ok(Self { recipe, medium: has_medium.then(|| medium_path(arguments, recipe, library)).transpose()? })
+    }
+
+    fn fingerprint(&self, input: Input<'_>) -> std::io::Result<Fingerprint> {
+        let path = match (input, &self.recipe.media) {
+            (Input::Path(path), Some(Media::Path(medium))) if path.canonical() == medium.canonical() => self.medium.as_ref(),
+            (Input::Path(path), _) => Some(&path.path),
+            (Input::Library(_) | Input::Given, _) => self.medium.as_ref(),
+        };
+        fingerprint(path.ok_or_else(|| std::io::Error::other("no medium was given"))?)
     }
 }
 
@@ -75,8 +86,13 @@ pub fn verify_lock(arguments: &RecipeArguments, recipe: &Recipe, library: &Libra
         Err(error) => return Err(CommandError::user(format!("cannot read `{}`: {error}", path.display()))),
     };
     let lock = RecipeLock::parse(&text)?;
-    lock.verify(recipe, &mut |input| fingerprint_input(input, library))
-        .map_err(|error| CommandError::from(error).hinted("if the change is meant, run `wimwright lock` again"))
+    let inputs = Inputs::new(arguments, recipe, library)?;
+    lock.verify(recipe, &mut |input| inputs.fingerprint(input)).map_err(|error| {
+        CommandError::from(error).hinted(match &arguments.media {
+            Some(media) => format!("the lock is for one medium: to lock another, run `wimwright lock` with --media {}", media.display()),
+            None => "if the change is meant, run `wimwright lock` again".to_owned(),
+        })
+    })
 }
 
 /// Pins every input.
@@ -91,7 +107,9 @@ pub fn lock(arguments: &Lock, global: &Global, printer: &Printer) -> Result {
         verify_lock(&arguments.recipe, &recipe, &library)?;
         return printer.result(&serde_json::json!({ "lock": path, "holds": true }), || format!("{} holds\n", path.display()));
     }
-    let lock = RecipeLock::create(&recipe, &mut |input| fingerprint_input(input, &library))?;
+    let given = recipe.media.is_none() && arguments.recipe.media.is_some();
+    let inputs = Inputs::new(&arguments.recipe, &recipe, &library)?;
+    let lock = RecipeLock::create(&recipe, given, &mut |input| inputs.fingerprint(input))?;
     wimwright_build::write_file(&path, lock.to_text().as_bytes())?;
     printer.result(&lock, || format!("pinned {} inputs in {}\n", lock.inputs.len(), path.display()))
 }

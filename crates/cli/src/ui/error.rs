@@ -146,4 +146,5 @@ user_errors!(
     JobError,
     wimwright_build::library::ImportError,
     wimwright_image::registry::RegistryPathError,
+    wimwright_servicing::cbs::store::StoreError,
 );

@@ -62,6 +62,10 @@ impl<'a> Progress<'a> {
                 let time = if *cached { "cached".to_owned() } else { text::duration(Duration::from_secs_f64(*seconds)) };
                 state.bar.suspend(|| self.printer.message(&format!("image {image}: {step} ({time})")));
             }
+            Event::ResultDiscarded { image, path, reason } => {
+                let message = format!("image {image}: the cached result {path} is damaged ({reason}): it was removed, and is made again");
+                state.bar.suspend(|| self.printer.message(&message));
+            }
             Event::OutputWritten { path, size } => {
                 state.bar.suspend(|| self.printer.message(&format!("wrote {path} ({})", text::size(*size))));
             }

@@ -38,9 +38,9 @@ pub fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A size that a person wrote: `20GB`, `500 MiB`, `4096`.
+/// A size that a person wrote: `20GB`, `500 MB`, or 0.
 pub fn parse_size(text: &str) -> Option<u64> {
-    wimwright_build::recipe::ByteSize::parse(text).map(|size| size.bytes)
+    if text == "0" { Some(0) } else { wimwright_build::recipe::ByteSize::parse(text).map(|size| size.bytes) }
 }
 
 #[cfg(test)]
@@ -55,6 +55,12 @@ mod tests {
         assert_eq!(size(4_800_000_000), "4.8 GB");
         assert_eq!(duration(Duration::from_millis(12)), "12 ms");
         assert_eq!(duration(Duration::from_secs(61)), "1 min 01 s");
+    }
+
+    #[test]
+    fn sizes_of_people() {
+        assert_eq!([parse_size("0"), parse_size("2 kb"), parse_size("20GB")], [Some(0), Some(2048), Some(20 << 30)]);
+        assert_eq!([parse_size("much"), parse_size("4096"), parse_size("-1GB"), parse_size("")], [None; 4]);
     }
 
     #[test]

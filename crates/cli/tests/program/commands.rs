@@ -143,10 +143,40 @@ fn looking_into_the_registry() {
             &["registry", "get", "practice.iso:1", r"HKLM\SOFTWARE\Nope"],
             &["registry", "get", "practice.iso:1", r"HKLM\Nope"],
             &["registry", "get", "practice.iso:1", "Nope"],
-            &["registry", "get", recovery, r"HKLM\COMPONENTS"],
+            &["registry", "get", recovery, r"HKLM\DRIVERS"],
             &["registry", "get", "practice.iso", r"HKLM\SOFTWARE"],
             &["registry", "get", "practice.iso:/setup.exe", r"HKLM\SOFTWARE"],
             &["registry", "export", "nowhere.wim", r"HKLM\SOFTWARE"],
+        ]
+    ));
+}
+
+#[test]
+fn component_based_servicing() {
+    let workshop = Workshop::new();
+    let rollup = "Package_for_RollupFix~31bf3856ad364e35~amd64~~26100.1742.1.10";
+    assert_snapshot!(session(
+        &workshop,
+        &[
+            &["packages", "practice.iso:1"],
+            &["packages", "practice.iso", rollup],
+            &["packages", "practice.iso:1", rollup, "--format", "json"],
+            &["packages", "practice.iso:1", "Nope"],
+            &["packages", "practice.iso:/setup.exe"],
+            &["features", "practice.iso:1"],
+            &["features", "practice.iso:2", "netfx3"],
+            &["features", "practice.iso:2", "NetFx3", "--format", "json"],
+            &["features", "practice.iso:1", "Nope"],
+            &["capabilities", "practice.iso"],
+            &["capabilities", "practice.iso:1", "Language.Basic~~~en-US~0.0.1.0"],
+            &["capabilities", "practice.iso:1", "--format", "json"],
+            &["health", "practice.iso:1", "--quick"],
+            &["health", "practice.iso:2", "--quick", "--format", "json"],
+            &["health", "practice.iso", "--allow-unsigned"],
+            &["health", "practice.iso:boot.wim", "--allow-unsigned"],
+            &["health", "practice.iso:boot.wim:1"],
+            &["health", "practice.iso:1", "--dictionary", "nowhere"],
+            &["health", "nowhere.wim"],
         ]
     ));
 }
@@ -186,6 +216,31 @@ fn planning_and_building() {
             &["cat", "serviced.iso:2/Windows/Setup/Scripts/serviced.txt"],
         ]
     ));
+    // Another medium is not the locked one, until it is locked; a recipe without one takes any, until one is locked.
+    let other = crate::workshop::captured_medium(false);
+    workshop.link(other, "other.iso");
+    let open = "recipe: 1\nimages:\n  - select: all\n    metadata: { flags: Other }\noutput: { wim: ./open.wim }\n";
+    workshop.write("open/open.yaml", open);
+    assert_snapshot!(
+        "given_media",
+        session(
+            &workshop,
+            &[
+                &["build", "recipe.yaml", "--media", "other.iso"],
+                &["lock", "recipe.yaml", "--media", "other.iso", "--check"],
+                &["lock", "open/open.yaml"],
+                &["lock", "open/open.yaml", "--media", "other.iso", "--check"],
+                &["lock", "open/open.yaml", "--media", "other.iso"],
+                &["build", "open/open.yaml", "--quiet", "--media", "other.iso"],
+                &["build", "open/open.yaml", "--media", "practice.iso"],
+                &["build", "open/open.yaml"],
+                &["lock", "recipe.yaml", "--media", "other.iso"],
+                &["lock", "recipe.yaml", "--check"],
+                &["lock", "recipe.yaml", "--media", "other.iso", "--check"],
+                &["lock", "recipe.yaml"],
+            ]
+        )
+    );
     workshop.write("inputs/Tools/readme.txt", "something else");
     assert_snapshot!(
         "changed_inputs",

@@ -7,7 +7,7 @@ pub(super) const BIN_UNIT: u32 = 4096;
 /// Bytes before a bin's first cell.
 pub(super) const BIN_HEADER_SIZE: u32 = 32;
 /// Where a FILETIME lies in the header of the first bin: a second copy of the base block's time.
-pub(super) const BIN_TIME: usize = 20;
+pub(super) const BIN_TIME: u32 = 20;
 
 /// What a bin's header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

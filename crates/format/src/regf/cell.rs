@@ -30,8 +30,26 @@ pub(super) struct Cells {
     size: u32,
     /// The free cells; known from the first edit on.
     free: Option<FreeCells>,
-    /// Something was written since the cells were read.
-    modified: bool,
+    /// What was written to since the file was read.
+    changed: Pages,
+}
+
+/// Bytes of a page: bins and the base block are made of them.
+const PAGE: usize = 4096;
+
+/// Pages of a file that were written to.
+#[derive(Clone, Default)]
+struct Pages(Vec<bool>);
+
+impl Pages {
+    /// Notes that `length` bytes at `start` were written to.
+    fn mark(&mut self, start: usize, length: usize) {
+        let (first, end) = (start / PAGE, start.saturating_add(length).div_ceil(PAGE));
+        if self.0.len() < end {
+            self.0.resize(end, false);
+        }
+        self.0.get_mut(first..end).unwrap_or_default().fill(true);
+    }
 }
 
 #[derive(Clone, Default)]
@@ -65,17 +83,42 @@ pub(super) struct Extent {
 impl Cells {
     /// Takes a file whose first `size` bytes after the base block are bins. The caller has checked that they are there.
     pub fn new(file: Vec<u8>, size: u32) -> Self {
-        Self { file, size, free: None, modified: false }
+        Self { file, size, free: None, changed: Pages::default() }
     }
 
     /// True once something was written.
     pub fn is_modified(&self) -> bool {
-        self.modified
+        !self.changed.0.is_empty()
     }
 
-    pub fn file_mut(&mut self) -> &mut [u8] {
-        self.modified = true;
-        &mut self.file
+    /// The base block, to be changed.
+    pub fn base_block_mut(&mut self) -> &mut [u8] {
+        self.changed.mark(0, BASE_BLOCK_SIZE);
+        self.file.get_mut(..BASE_BLOCK_SIZE).unwrap_or_default()
+    }
+
+    /// The file.
+    pub fn file(&self) -> &[u8] {
+        &self.file
+    }
+
+    /// What was written to behind the base block: runs of whole pages, in order, each with its offset in the file.
+    pub fn changed_runs(&self) -> Vec<(usize, &[u8])> {
+        let mut runs: Vec<(usize, &[u8])> = Vec::new();
+        let behind_base_block = self.changed.0.iter().enumerate().skip(BASE_BLOCK_SIZE / PAGE);
+        for (page, _) in behind_base_block.filter(|(_, changed)| **changed) {
+            let start = page.saturating_mul(PAGE);
+            let (run, length) = match runs.pop() {
+                Some((run, bytes)) if run.saturating_add(bytes.len()) == start => (run, bytes.len()),
+                other => {
+                    runs.extend(other);
+                    (start, 0)
+                }
+            };
+            let rest = self.file.get(run..).unwrap_or_default();
+            runs.push((run, rest.get(..length.saturating_add(PAGE)).unwrap_or(rest)));
+        }
+        runs
     }
 
     pub fn into_file(self) -> Vec<u8> {
@@ -119,7 +162,7 @@ impl Cells {
     /// The contents of the allocated cell at `offset`, to be changed.
     pub fn cell_mut(&mut self, offset: u32) -> Result<&mut [u8], Error> {
         let range = self.contents(offset)?;
-        self.modified = true;
+        self.changed.mark(range.start, range.len());
         self.file.get_mut(range).ok_or(Error::Damaged { cell: offset, what: "the cell reaches past the end of the file" })
     }
 
@@ -140,11 +183,9 @@ impl Cells {
 
     /// Turns the allocator on, with the free cells that a walk over all bins has found.
     pub fn start_allocating(&mut self, free: impl IntoIterator<Item = Extent>) {
-        let mut cells = FreeCells::default();
-        for cell in free {
-            cells.insert(cell.offset, cell.size);
-        }
-        self.free = Some(cells);
+        let by_offset: BTreeMap<u32, u32> = free.into_iter().map(|cell| (cell.offset, cell.size)).collect();
+        let by_size = by_offset.iter().map(|(offset, size)| (*size, *offset)).collect();
+        self.free = Some(FreeCells { by_size, by_offset });
     }
 
     /// Stores `contents` in a new cell with room for at least `capacity` bytes; returns its offset.
@@ -215,10 +256,11 @@ impl Cells {
         self.free_cells().insert(offset, size);
     }
 
-    /// Writes at a bin offset that the allocator knows to be inside the bins.
-    fn put_raw(&mut self, offset: u32, field: &[u8]) {
-        self.modified = true;
-        let _inside: Option<()> = put(&mut self.file, BASE_BLOCK_SIZE.saturating_add(offset as usize), field);
+    /// Writes at an offset from the first bin that the caller knows to be inside the bins.
+    pub fn put_raw(&mut self, offset: u32, field: &[u8]) {
+        let start = BASE_BLOCK_SIZE.saturating_add(offset as usize);
+        self.changed.mark(start, field.len());
+        let _inside: Option<()> = put(&mut self.file, start, field);
     }
 
     /// Adds a bin with one free cell of at least `size` bytes; returns its (size, offset).
@@ -232,6 +274,7 @@ impl Cells {
             self.file.resize(file_end, 0);
         }
         let bin = self.file.get_mut(file_start..file_end).unwrap_or_default();
+        self.changed.mark(file_start, bin.len());
         bin.fill(0);
         BinHeader { offset, size: bin_size }.write(bin).ok_or(Error::Full)?;
         self.size = end;

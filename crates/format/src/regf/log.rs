@@ -159,7 +159,7 @@ fn apply_new(file: &mut Vec<u8>, base: &BaseBlock, logs: &[Log<'_>]) -> Result<O
 /// older than its first bin. Returns the sequence number, or `None` when none does.
 fn apply_old(file: &mut Vec<u8>, base: &BaseBlock, logs: &[Log<'_>]) -> Result<Option<u32>, Error> {
     // The first bin has a copy of the time, but of the last write that ended: the log of the interrupted write is later.
-    let ended = u64_at(file, BASE_BLOCK_SIZE.saturating_add(BIN_TIME)).unwrap_or_default();
+    let ended = u64_at(file, BASE_BLOCK_SIZE.saturating_add(BIN_TIME as usize)).unwrap_or_default();
     let belongs = |time: u64| if base.checksum_valid { time == base.last_written } else { time >= ended };
     let complete = |log: &&Log<'_>| log.base.primary_sequence == log.base.secondary_sequence && belongs(log.base.last_written);
     let Some(log) = logs.iter().find(complete) else { return Ok(None) };

@@ -35,6 +35,8 @@ mod tests;
 mod value;
 mod verify;
 
+use std::io::{self, Seek, SeekFrom, Write};
+
 use thiserror::Error as ThisError;
 
 use base_block::{BASE_BLOCK_SIZE, BaseBlock, at, new_base_block, seal};
@@ -261,11 +263,8 @@ impl Hive {
         let root = cells.allocate(&node.encode()?, 0)?;
         let security = security::create(&mut cells, new.security, None)?;
         cells.put_u32(root, key_node::at::SECURITY, security)?;
-        let fields: [(usize, &[u8]); 2] =
-            [(at::ROOT_CELL, &root.to_le_bytes()), (BASE_BLOCK_SIZE.saturating_add(BIN_TIME), &new.last_written.to_le_bytes())];
-        for (offset, field) in fields {
-            put(cells.file_mut(), offset, field).ok_or(Error::Full)?;
-        }
+        put(cells.base_block_mut(), at::ROOT_CELL, &root.to_le_bytes()).ok_or(Error::Full)?;
+        cells.put_raw(BIN_TIME, &new.last_written.to_le_bytes());
         Ok(Self { cells, root: KeyId(root), minor: new.minor, dirty: false, modified: true, editor: None })
     }
 
@@ -297,7 +296,7 @@ impl Hive {
     /// Sets the time in the base block. Windows 8.1 and later leave it as the hive was made.
     pub fn set_timestamp(&mut self, last_written: u64) {
         // The base block is there from the start.
-        let _written: Option<()> = put(self.cells.file_mut(), at::LAST_WRITTEN, &last_written.to_le_bytes());
+        let _written: Option<()> = put(self.cells.base_block_mut(), at::LAST_WRITTEN, &last_written.to_le_bytes());
     }
 
     /// The hive as a file. An unmodified hive comes out byte for byte as it came in; a modified one has equal sequence
@@ -317,10 +316,39 @@ impl Hive {
         self.clone().into_bytes()
     }
 
+    /// Brings the file from which the hive was made to what [`Hive::into_bytes`] gives, by writing only the pages that
+    /// changed, as Windows does: of a large hive with a few changes, almost nothing.
+    ///
+    /// While this goes on the file is dirty, and stays so when it is interrupted; there is no transaction log then. Whoever
+    /// must not lose a hive writes it to a new file.
+    ///
+    /// # Errors
+    /// What `file` says.
+    pub fn update(mut self, file: &mut (impl Write + Seek)) -> io::Result<()> {
+        if !self.is_modified() {
+            return Ok(());
+        }
+        self.finish();
+        let mut write = |offset: usize, bytes: &[u8]| {
+            file.seek(SeekFrom::Start(offset as u64))?;
+            file.write_all(bytes)
+        };
+        let (base_block, bins) = self.cells.file().split_at_checked(BASE_BLOCK_SIZE).unwrap_or_default();
+        let sequence = base_block.get(at::PRIMARY_SEQUENCE..at::SECONDARY_SEQUENCE).unwrap_or_default();
+        write(at::PRIMARY_SEQUENCE, sequence)?;
+        if self.modified {
+            // Applied logs have changed what no page tells of.
+            write(BASE_BLOCK_SIZE, bins)?;
+        } else {
+            self.cells.changed_runs().into_iter().try_for_each(|(offset, bytes)| write(offset, bytes))?;
+        }
+        write(0, base_block)
+    }
+
     /// Brings the base block of a modified hive up to date.
     fn finish(&mut self) {
         let size = self.cells.size();
-        let file = self.cells.file_mut();
+        let file = self.cells.base_block_mut();
         let numbers = BaseBlock::parse(file).map(|base| base.primary_sequence.max(base.secondary_sequence));
         let sequence = numbers.unwrap_or_default().wrapping_add(1);
         for (offset, number) in [(at::PRIMARY_SEQUENCE, sequence), (at::SECONDARY_SEQUENCE, sequence), (at::BINS_SIZE, size)] {

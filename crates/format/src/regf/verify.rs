@@ -165,7 +165,7 @@ enum CellState {
     Used,
 }
 
-/// Finds the free cells, and checks that bins and cells leave no gaps. Looks into no cell.
+/// Finds the free cells, and checks that bins and cells leave no gaps. Looks into no cell, and keeps no states.
 pub(super) fn scan(cells: &Cells) -> Inspection {
     let mut inspection = Inspection::default();
     inspection.scan_bins(cells);
@@ -174,7 +174,9 @@ pub(super) fn scan(cells: &Cells) -> Inspection {
 
 /// Checks everything that hangs under the key `root`.
 pub(super) fn inspect(cells: &Cells, minor: u32, root: u32) -> Inspection {
-    let mut inspection = scan(cells);
+    let states = vec![CellState::NoCell; (cells.size() as usize).div_ceil(CELL_UNIT as usize)];
+    let mut inspection = Inspection { states, ..Inspection::default() };
+    inspection.scan_bins(cells);
     inspection.walk_keys(cells, minor, root);
     inspection.check_securities(cells);
     inspection.verification.lost_cells = inspection.states.iter().filter(|state| **state == CellState::Unused).count() as u64;
@@ -206,7 +208,6 @@ impl Inspection {
 
     fn scan_bins(&mut self, cells: &Cells) {
         let total = cells.size();
-        self.states = vec![CellState::NoCell; (total as usize).div_ceil(CELL_UNIT as usize)];
         let mut bin = 0;
         while bin < total {
             let header = cells.bins().get(bin as usize..).and_then(BinHeader::parse);

@@ -75,8 +75,9 @@ impl<J: Send, R: Send> Workers<J, R> {
     }
 }
 
-/// How many threads to use where the caller does not say: all that the system grants.
+/// How many threads to use where the caller does not say: as many as the rayon pool has in which the caller runs, so that
+/// whoever limits one limits both. Elsewhere that is the global pool, which has all that the system grants.
 #[must_use]
 pub(super) fn available_threads() -> NonZeroUsize {
-    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+    NonZeroUsize::new(rayon::current_num_threads()).unwrap_or(NonZeroUsize::MIN)
 }

@@ -186,6 +186,15 @@ impl<'tree> Entry<'tree> {
         self.directory.map_or(&[][..], |directory| &directory.children).iter().map(move |child| Entry::of_child(tree, child))
     }
 
+    /// The children from the first whose name is not below `name`, in order, without regard to case.
+    pub fn children_from(&self, name: &str) -> impl Iterator<Item = Entry<'tree>> + use<'tree> {
+        let tree = self.tree;
+        let name = Name::from(name);
+        let children = self.directory.map_or(&[][..], |directory| &directory.children);
+        let first = children.partition_point(|child| upcase::compare(child.name.units(), name.units()).is_lt());
+        children[first..].iter().map(move |child| Entry::of_child(tree, child))
+    }
+
     /// The child of that name, without regard to case.
     #[must_use]
     pub fn child(&self, name: &str) -> Option<Entry<'tree>> {

@@ -11,10 +11,14 @@
 pub mod cleanup;
 pub mod dictionary;
 pub mod effects;
+pub mod expand;
+pub mod health;
 pub mod install;
+pub mod listing;
 pub mod plan;
 pub mod setup;
 pub mod source;
 pub mod state;
 pub mod step;
 pub mod store;
+pub mod verify;

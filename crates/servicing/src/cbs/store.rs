@@ -12,6 +12,7 @@ use wimwright_format::manifest::package::{Payload, Update};
 use wimwright_format::manifest::store_name::{Reference, ReferenceKind};
 use wimwright_format::manifest::{Component, Identity, Package, PackageId, Version};
 use wimwright_format::regf::{self, Data, Hive, KeyId};
+use wimwright_format::wim::BlobId;
 use wimwright_image::registry::{self, HiveFile};
 use wimwright_image::{Blobs, Image, ImageError, Tree};
 
@@ -34,6 +35,9 @@ pub const COMPONENTS: &str = r"DerivedData\Components";
 pub const PACKAGES_FOLDER: &str = "/Windows/servicing/Packages";
 /// The store's folder in the image.
 pub const STORE_FOLDER: &str = "/Windows/WinSxS";
+
+/// Largest package manifest that is read, in bytes. Those of cumulative updates have up to 20 MB.
+const LARGEST_PACKAGE_MANIFEST: u64 = 64 << 20;
 
 /// Why a store cannot be read.
 #[derive(Debug, Error)]
@@ -102,6 +106,43 @@ pub struct PackageRecord {
     pub installed: u64,
 }
 
+impl PackageRecord {
+    /// All packages that a SOFTWARE hive knows.
+    ///
+    /// # Errors
+    /// The hive is damaged.
+    pub fn read_all(hive: &Hive) -> Result<BTreeMap<PackageId, Self>, regf::Error> {
+        let mut packages = BTreeMap::new();
+        let Some(root) = hive.open(&format!("{SERVICING}\\Packages"))? else { return Ok(packages) };
+        for key in hive.subkeys(root)? {
+            // What is not named like a package is none.
+            let Ok(id) = hive.name(key)?.parse::<PackageId>() else { continue };
+            let number = |name: &str| -> Result<Option<u32>, regf::Error> {
+                let Some(value) = hive.value(key, name)? else { return Ok(None) };
+                Ok(as_number(&Data::decode(value.kind(), &value.data()?)))
+            };
+            let mut record = Self {
+                state: State(number("CurrentState")?.unwrap_or_default()),
+                visible: number("Visibility")? != Some(2),
+                updates: BTreeMap::new(),
+                owners: BTreeMap::new(),
+                installed: u64::from(number("InstallTimeHigh")?.unwrap_or_default()) << 32
+                    | u64::from(number("InstallTimeLow")?.unwrap_or_default()),
+            };
+            for (name, state) in numbers(hive, key, "Updates")? {
+                record.updates.insert(name, State(state));
+            }
+            for (name, flags) in numbers(hive, key, "Owners")? {
+                if let Ok(owner) = name.parse() {
+                    record.owners.insert(owner, flags);
+                }
+            }
+            packages.insert(id, record);
+        }
+        Ok(packages)
+    }
+}
+
 /// The versions of a component family within one `major.minor`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Winner {
@@ -136,7 +177,7 @@ pub struct Store {
     manifests: Mutex<HashMap<PackageId, Arc<Package>>>,
 }
 
-fn hive_error(file: HiveFile) -> impl Fn(regf::Error) -> StoreError {
+pub(super) fn hive_error(file: HiveFile) -> impl Fn(regf::Error) -> StoreError {
     move |source| StoreError::Hive { path: file.path(), source }
 }
 
@@ -164,40 +205,8 @@ impl Store {
             packages: BTreeMap::new(),
             manifests: Mutex::default(),
         };
-        store.packages = store.read_packages().map_err(hive_error(HiveFile::Software))?;
+        store.packages = PackageRecord::read_all(&store.software).map_err(hive_error(HiveFile::Software))?;
         Ok(store)
-    }
-
-    fn read_packages(&self) -> Result<BTreeMap<PackageId, PackageRecord>, regf::Error> {
-        let hive = &*self.software;
-        let mut packages = BTreeMap::new();
-        let Some(root) = hive.open(&format!("{SERVICING}\\Packages"))? else { return Ok(packages) };
-        for key in hive.subkeys(root)? {
-            // What is not named like a package is none.
-            let Ok(id) = hive.name(key)?.parse::<PackageId>() else { continue };
-            let number = |name: &str| -> Result<Option<u32>, regf::Error> {
-                let Some(value) = hive.value(key, name)? else { return Ok(None) };
-                Ok(as_number(&Data::decode(value.kind(), &value.data()?)))
-            };
-            let mut record = PackageRecord {
-                state: State(number("CurrentState")?.unwrap_or_default()),
-                visible: number("Visibility")? != Some(2),
-                updates: BTreeMap::new(),
-                owners: BTreeMap::new(),
-                installed: u64::from(number("InstallTimeHigh")?.unwrap_or_default()) << 32
-                    | u64::from(number("InstallTimeLow")?.unwrap_or_default()),
-            };
-            for (name, state) in numbers(hive, key, "Updates")? {
-                record.updates.insert(name, State(state));
-            }
-            for (name, flags) in numbers(hive, key, "Owners")? {
-                if let Ok(owner) = name.parse() {
-                    record.owners.insert(owner, flags);
-                }
-            }
-            packages.insert(id, record);
-        }
-        Ok(packages)
     }
 
     /// All packages.
@@ -220,6 +229,39 @@ impl Store {
         let manifest = Arc::new(manifest);
         self.manifests.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), manifest.clone());
         Ok(manifest)
+    }
+
+    /// The manifests of all packages, read in one pass; of those that are missing or damaged, nothing.
+    ///
+    /// # Errors
+    /// Bytes of the image cannot be had.
+    pub fn package_manifests(&self) -> Result<BTreeMap<PackageId, Arc<Package>>, StoreError> {
+        let mut wanted: HashMap<BlobId, Vec<&PackageId>> = HashMap::new();
+        for id in self.packages.keys() {
+            let entry = self.tree.at(&format!("{PACKAGES_FOLDER}/{id}.mum"));
+            if let Some(blob) = entry.and_then(|entry| entry.inode().contents) {
+                wanted.entry(blob).or_default().push(id);
+            }
+        }
+        let mut found = BTreeMap::new();
+        let mut bytes = Vec::new();
+        let visited = self.blobs.for_each(wanted.keys().copied(), |blob, size, position, piece| {
+            if size > LARGEST_PACKAGE_MANIFEST {
+                return;
+            }
+            if position == 0 {
+                bytes.clear();
+            }
+            bytes.extend_from_slice(piece);
+            if bytes.len() as u64 == size
+                && let Ok(manifest) = Package::parse(&bytes).map(Arc::new)
+            {
+                let ids = wanted.get(&blob).into_iter().flatten();
+                found.extend(ids.map(|id| ((*id).clone(), manifest.clone())));
+            }
+        });
+        visited.map_err(ImageError::from)?;
+        Ok(found)
     }
 
     /// A file of the image; `None` when it is not there.

@@ -3,6 +3,7 @@
 mod apps;
 mod eligibility;
 mod files;
+mod health;
 mod inventory;
 mod metadata;
 mod packages;

@@ -11,6 +11,7 @@ use super::super::error::shortened;
 use super::super::other::OtherElements;
 use super::super::{Error, Version, xml};
 use super::{SecurityDescriptorReference, registry};
+use crate::security_descriptor::Guid;
 
 /// A `categoryMembership` element.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -233,6 +234,8 @@ impl Service {
             ("win32ShareProcess", 0x20),
             ("userOwnProcess", 0x50),
             ("userShareProcess", 0x60),
+            ("win32UserOwnProcess", 0x50),
+            ("win32UserShareProcess", 0x60),
             ("interactiveProcess", 0x100),
         ];
         let Some(words) = &self.service_type else { return Ok(None) };
@@ -354,7 +357,7 @@ pub struct ServiceTrigger {
     pub kind: String,
     /// `action`, see [`ServiceTrigger::action_value`].
     pub action: String,
-    /// `subtype`: a GUID in braces.
+    /// `subtype`: a GUID in braces or a name, see [`ServiceTrigger::subtype_guid`].
     pub subtype: Option<String>,
     /// `triggerData` elements.
     pub data: Vec<TriggerData>,
@@ -437,11 +440,40 @@ impl ServiceTrigger {
             ("FirewallPortEvent", 4),
             ("GroupPolicy", 5),
             ("NetworkEndpoint", 6),
+            ("NetworkEndpointEvent", 6),
             ("CustomSystemStateChange", 7),
+            ("WnfStateEvent", 7),
             ("Custom", 20),
             ("Aggregate", 30),
         ];
         translate("service trigger type", Some(&self.kind), TYPES).map(Option::unwrap_or_default)
+    }
+
+    /// The `GUID` value below `TriggerInfo\<n>`: the GUID that `subtype` gives, or that `winsvc.h` gives its name (there with
+    /// `_GUID` at the end). `WNF_STATE_CHANGE`, the manifests' name for a change of the system's state, is not in that header; the
+    /// GUID is that of all such triggers of real SYSTEM hives.
+    ///
+    /// # Errors
+    /// [`Error::UnknownWord`].
+    pub fn subtype_guid(&self) -> Result<Guid, Error> {
+        const NAMES: &[(&str, &str)] = &[
+            ("NETWORK_MANAGER_FIRST_IP_ADDRESS_ARRIVAL", "4f27f2de-14e2-430b-a549-7cd48cbc8245"),
+            ("NETWORK_MANAGER_LAST_IP_ADDRESS_REMOVAL", "cc4ba62a-162e-4648-847a-b6bdf993e335"),
+            ("DOMAIN_JOIN", "1ce20aba-9851-4421-9430-1ddeb766e809"),
+            ("DOMAIN_LEAVE", "ddaf516e-58c2-4866-9574-c3b615d42ea1"),
+            ("FIREWALL_PORT_OPEN", "b7569e07-8421-4ee0-ad10-86915afdad09"),
+            ("FIREWALL_PORT_CLOSE", "a144ed38-8e12-4de4-9d96-e64740b1a524"),
+            ("MACHINE_POLICY_PRESENT", "659fcae6-5bdb-4da9-b1ff-ca2a178d46e0"),
+            ("USER_POLICY_PRESENT", "54fb46c8-f089-464c-b1fd-59d1b62c3b50"),
+            ("RPC_INTERFACE_EVENT", "bc90d167-9470-4139-a9ba-be0bbbf5b74d"),
+            ("NAMED_PIPE_EVENT", "1f81d131-3fac-4537-9e0c-7e7b0c2f4b55"),
+            ("CUSTOM_SYSTEM_STATE_CHANGE_EVENT", "2d7a2816-0c5e-45fc-9ce7-570e5ecde9c9"),
+            ("WNF_STATE_CHANGE", "2d7a2816-0c5e-45fc-9ce7-570e5ecde9c9"),
+        ];
+        let subtype = self.subtype.as_deref().unwrap_or_default().trim();
+        let name = NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(subtype.strip_suffix("_GUID").unwrap_or(subtype)));
+        let text = name.map_or_else(|| subtype.trim_start_matches('{').trim_end_matches('}'), |(_, guid)| guid);
+        Guid::parse(text).ok_or_else(|| unknown("service trigger subtype", subtype))
     }
 
     /// The `Action` value below `TriggerInfo\<n>`.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
-use crate::io::ReadAt;
+use crate::io::{ReadAt, copy_by_kernel};
 use crate::wim;
 
 /// Bytes that are read and written at once where the kernel cannot copy.
@@ -86,12 +86,9 @@ impl<'a> Window<'a> {
 
     /// Bytes that the kernel copied, 0 when it would not; `None` when the range does not lie in a host file in one piece.
     fn copy_in_kernel(&mut self, source: &dyn ReadAt, offset: u64, length: u64) -> Result<Option<u64>> {
-        let Some((host, mut from)) = source.host_range(offset, length) else { return Ok(None) };
-        let mut to = self.offset(length)?;
-        let length = usize::try_from(length).unwrap_or(BUFFER);
-        let copied = rustix::fs::copy_file_range(host, Some(&mut from), self.file, Some(&mut to), length).unwrap_or(0) as u64;
-        self.advance(copied);
-        Ok(Some(copied))
+        let copied = copy_by_kernel(source, offset, length, self.file, self.offset(length)?);
+        self.advance(copied.unwrap_or_default());
+        Ok(copied)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Edits against a simple model.
 
 use std::collections::BTreeMap;
+use std::io::{self, Cursor, Seek, SeekFrom, Write};
 
 use proptest::prelude::*;
 
@@ -44,6 +45,45 @@ fn keys_and_values_of_every_size() {
         }
         assert_eq!(hive.values(key).unwrap().len(), sizes.len());
     }
+}
+
+#[test]
+fn an_update_writes_only_pages_that_changed() {
+    /// Counts the bytes that are written to it.
+    struct Counting(Cursor<Vec<u8>>, usize);
+    impl Write for Counting {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.1 += bytes.len();
+            self.0.write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            self.0.flush()
+        }
+    }
+    impl Seek for Counting {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+    let mut hive = empty(5);
+    for number in 0..2000 {
+        let key = hive.create_key(hive.root(), &format!("key {number}"), 0).unwrap();
+        hive.set_data(key, "value", &Data::Text("text".repeat(20)), 0).unwrap();
+    }
+    let file = hive.into_bytes();
+    let mut hive = Hive::from_bytes(file.clone()).unwrap();
+    let mut output = Counting(Cursor::new(file.clone()), 0);
+    hive.clone().update(&mut output).unwrap();
+    assert_eq!(output.1, 0, "nothing changed");
+    let key = hive.open("key 1234").unwrap().unwrap();
+    hive.set_data(key, "value", &Data::Dword(1), 0).unwrap();
+    hive.clone().update(&mut output).unwrap();
+    assert!(output.1 < 5 * 4096 && file.len() > 100 * 4096, "{} of {} bytes", output.1, file.len());
+    assert!(*output.0.get_ref() == hive.into_bytes());
+    // Interrupted: the sequence numbers tell.
+    let mut interrupted = file;
+    interrupted[4] += 1;
+    assert!(Hive::from_bytes(interrupted).unwrap().is_dirty());
 }
 
 #[test]
@@ -270,8 +310,18 @@ proptest! {
         }
         assert_sound(&hive);
         prop_assert_eq!(&model_of(&hive, hive.root()), &model);
-        let again = Hive::from_bytes(hive.into_bytes()).unwrap();
+        let mut updated = Cursor::new(Vec::new());
+        hive.clone().update(&mut updated).unwrap();
+        let file = hive.into_bytes();
+        prop_assert!(updated.get_ref() == &file, "a new hive, written as an update of nothing");
+
+        let mut again = Hive::from_bytes(file).unwrap();
         assert_sound(&again);
         prop_assert_eq!(&model_of(&again, again.root()), &model);
+        for edit in &edits {
+            apply(&mut again, &mut model, edit);
+        }
+        again.clone().update(&mut updated).unwrap();
+        prop_assert!(updated.get_ref() == &again.into_bytes(), "an edited hive, written as an update of the file before");
     }
 }

@@ -119,6 +119,9 @@ fn real_dirty_hives_recover_as_in_windows() {
         let recovered = recovered.unwrap();
         assert!(!recovered.is_dirty() && recovered.is_modified());
         assert_eq!(recovered.verify().problems, [], "{primary}");
+        let mut updated = std::io::Cursor::new(file(primary).unwrap());
+        recovered.clone().update(&mut updated).unwrap();
+        assert!(updated.into_inner() == recovered.to_bytes(), "{primary}");
         let windows = Hive::from_bytes(file(windows).unwrap()).unwrap();
         let (ours, theirs) = (contents(&recovered), contents(&windows));
         let difference = ours.iter().zip(&theirs).find(|(ours, theirs)| ours != theirs);

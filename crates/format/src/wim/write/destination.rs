@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 
 use super::WriteError;
-use crate::io::ReadAt;
+use crate::io::{ReadAt, copy_by_kernel};
 
 /// Bytes collected before they are written.
 const BUFFER_SIZE: usize = 1 << 20;
@@ -171,21 +171,9 @@ impl<'a> Destination<'a> {
 
     /// Copies as much as the kernel agrees to, and returns how much that was.
     fn copy_by_kernel(&mut self, source: &dyn ReadAt, offset: u64, length: u64) -> Result<u64, WriteError> {
-        let Some(((input, mut from), (output, origin))) = source.host_range(offset, length).zip(self.output.host_file()) else {
-            return Ok(0);
-        };
-        let start = origin.saturating_add(self.base).saturating_add(self.flushed);
-        let mut to = start;
-        let mut left = length;
-        while left > 0 {
-            let now = usize::try_from(left).unwrap_or(usize::MAX).min(1 << 30);
-            // Whatever the reason for a refusal (other file systems, old kernels), reading and writing will tell.
-            match rustix::fs::copy_file_range(input, Some(&mut from), output, Some(&mut to), now) {
-                Ok(0) | Err(_) => break,
-                Ok(count) => left = left.saturating_sub(count as u64),
-            }
-        }
-        let copied = length.saturating_sub(left);
+        let Some((file, origin)) = self.output.host_file() else { return Ok(0) };
+        let position = origin.saturating_add(self.base).saturating_add(self.flushed);
+        let copied = copy_by_kernel(source, offset, length, file, position).unwrap_or_default();
         self.flushed = self.flushed.saturating_add(copied);
         if copied > 0 {
             self.seek(self.flushed)?;

@@ -1,7 +1,7 @@
 //! Elements that the manifest model has no field for: what is done about each.
 //!
 //! Most are read by an *advanced installer*: code of Windows' servicing stack, found by the element's name. Each name has one of
-//! three fates here: it asks nothing of an installer ([`WITHOUT_EFFECT`]); a tool of Windows does the work at the first start;
+//! three fates here (a language pack aside, which is registered): it asks nothing of an installer ([`WITHOUT_EFFECT`]); a tool of Windows does the work at the first start;
 //! or no public tool does. An element that is in no table is of the last kind.
 //!
 //! Names: smx-smx/Winter's schema, real manifests, facts/cbs.md 2.3 and 10.
@@ -49,7 +49,7 @@ const WITHOUT_TOOL: &[(&str, &str)] = &[
     ("imaging", "modules are not added to Sysprep\\ActionFiles: sysprep does not run them"),
     ("installerRegistrations", "an installer for other components is not registered"),
     ("instrumentation/counters", "performance counters need their manifest as it was before it was compiled; they are missing"),
-    ("languagePack", "the language is not registered; no public sample shows how"),
+    ("languagePack", "how a language that is not full, or not in Microsoft's list of language packs, is registered is not public"),
     ("memberships/categoryMembership/categoryInstance/shortCut", "the shortcut is missing"),
     ("networkComponents", "bindings of network drivers are not public; the driver is not bound"),
     ("SecureBoot", "keys of the firmware are not changed by an image"),
@@ -78,7 +78,8 @@ fn attributes<T>(element: &OtherElement, name: &str, read: impl Fn(&dyn Fn(&str)
 impl Context<'_> {
     pub(super) fn add_elements(&self, effects: &mut Effects) -> Result<(), EffectError> {
         for element in &self.component.other {
-            if find(WITHOUT_EFFECT, element).is_none() {
+            let done = element.path == "languagePack" && self.add_language(element, effects)?;
+            if !done && find(WITHOUT_EFFECT, element).is_none() {
                 self.defer(element, &mut effects.deferred)?;
             }
         }
@@ -86,8 +87,10 @@ impl Context<'_> {
     }
 
     fn defer(&self, element: &OtherElement, deferred: &mut Vec<Deferred>) -> Result<(), EffectError> {
-        let mut push = |what: String, command: Option<String>, reason| {
-            deferred.push(Deferred { installer: element.path.clone(), what, command, reason });
+        let before = deferred.len();
+        let mut removals = 0_usize;
+        let mut push = |what: String, command: Option<String>, reason: &str| {
+            deferred.push(Deferred { installer: element.path.clone(), what, command, reason: reason.to_owned() });
         };
         match element.path.as_str() {
             "mof" => {
@@ -114,6 +117,7 @@ impl Context<'_> {
                 for (program, arguments, install) in attributes(element, "genericCommand", commands) {
                     // A command for removal: nothing to do.
                     if matches!(install.to_ascii_lowercase().as_str(), "false" | "no") {
+                        removals = removals.saturating_add(1);
                         continue;
                     }
                     let path = self.path(&program)?;
@@ -132,6 +136,10 @@ impl Context<'_> {
                 push(String::new(), command, "licences go to the store of the software protection service, which has no public format");
             }
             _ => push(String::new(), None, find(WITHOUT_TOOL, element).unwrap_or(NOT_KNOWN)),
+        }
+        // An element of a known name that holds nothing known.
+        if deferred.len() == before && removals == 0 {
+            deferred.push(Deferred { installer: element.path.clone(), what: String::new(), command: None, reason: NOT_KNOWN.to_owned() });
         }
         Ok(())
     }

@@ -168,7 +168,8 @@ impl Context<'_> {
                     installer: "instrumentation/events/provider/channels/importChannel".to_owned(),
                     what: channel.name.clone(),
                     command: None,
-                    reason: "which trace session writes the log stands in the manifest of another component; its events are not logged",
+                    reason: "which trace session writes the log stands in the manifest of another component; its events are not logged"
+                        .to_owned(),
                 });
                 return Ok(());
             }
@@ -230,10 +231,15 @@ impl Context<'_> {
 }
 
 /// A setting of a channel that `wevtutil sl` makes; without an option, none does.
-fn deferred_setting(channel: &Channel, element: &str, option: &str, value: &str, reason: &'static str) -> Deferred {
+fn deferred_setting(channel: &Channel, element: &str, option: &str, value: &str, reason: &str) -> Deferred {
     let command = quoted(&channel.name)
         .zip(quoted(value))
         .filter(|_| !option.is_empty())
         .map(|(name, value)| format!("wevtutil.exe set-log {name} /{option}:{value}"));
-    Deferred { installer: format!("instrumentation/events/provider/{element}"), what: channel.name.clone(), command, reason }
+    Deferred {
+        installer: format!("instrumentation/events/provider/{element}"),
+        what: channel.name.clone(),
+        command,
+        reason: reason.to_owned(),
+    }
 }

@@ -155,9 +155,14 @@ impl Context<'_> {
                 None => fields.push((literal_field(attribute, item).ok_or_else(|| unknown(item))?, item.to_owned())),
             }
         }
-        // Windows lists profiles in the order of their bits: Domain, Private, Public, which is that of the alphabet.
+        // Windows lists profiles in the order of their bits: Domain, Private, Public, which is that of the alphabet. For all three it
+        // writes none.
         if attribute == "profile" {
             fields.sort();
+            fields.dedup();
+            if fields.len() == 3 {
+                fields.clear();
+            }
         }
         Ok(fields)
     }

@@ -22,6 +22,7 @@ mod files;
 mod firewall;
 mod first_boot;
 mod keys;
+mod languages;
 mod obsolete;
 mod security;
 mod services;
@@ -36,7 +37,7 @@ use std::sync::Arc;
 use wimwright_format::manifest::component::{Component, FileHash};
 use wimwright_format::manifest::macros::{Directories, Macros};
 use wimwright_format::manifest::{self};
-use wimwright_format::regf::{Data, MAX_KEY_NAME, ValueKind};
+use wimwright_format::regf::{Data, ValueKind};
 use wimwright_format::security_descriptor::{EncodeError, SddlError};
 use wimwright_image::registry::{RegistryPath, RegistryPathError};
 
@@ -159,7 +160,7 @@ pub struct Deferred {
     /// The command that does it at the first start; `None` when no public tool of Windows does.
     pub command: Option<String>,
     /// Why it is not done here, and what is missing until it is done.
-    pub reason: &'static str,
+    pub reason: String,
 }
 
 /// Why the effects of a component are not known.
@@ -297,33 +298,15 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// A key of `HKEY_…`. A slash is part of a name (`Content Type\text/html`), not a separator as in what people write.
+    /// A key of `HKEY_…`. To Windows `HKEY_USERS\.DEFAULT` is LocalSystem; only people mean new users by it.
     fn native_registry_path(&self, key: &str) -> Result<RegistryPath, EffectError> {
-        let names: Vec<&str> = key.split('\\').filter(|name| !name.is_empty()).collect();
-        let root = names.first().copied().unwrap_or_default().to_ascii_uppercase();
-        // The hive follows from the root alone, or from the first name below it.
-        let own = if matches!(root.as_str(), "HKEY_LOCAL_MACHINE" | "HKEY_USERS") { 2 } else { 1 };
-        let (hive, below) = names.split_at(own.min(names.len()));
-        if hive.iter().any(|name| name.contains('/')) {
-            return Err(self.unknown("the root of a registry key", key));
-        }
-        let error = |source| EffectError::RegistryPath { component: self.keyform(), source };
-        // To Windows `.DEFAULT` is LocalSystem; only people mean new users by it.
-        let hive = match hive {
-            [_, name] if name.eq_ignore_ascii_case(".DEFAULT") => r"HKEY_USERS\S-1-5-18".to_owned(),
-            names => names.join("\\"),
+        const DEFAULT: &str = r"HKEY_USERS\.DEFAULT";
+        let below = key.split_at_checked(DEFAULT.len()).filter(|(start, _)| start.eq_ignore_ascii_case(DEFAULT)).map(|(_, below)| below);
+        let key = match below {
+            Some(below) if below.is_empty() || below.starts_with('\\') => format!(r"HKEY_USERS\S-1-5-18{below}"),
+            _ => key.to_owned(),
         };
-        let mut path = RegistryPath::parse(&hive).map_err(error)?;
-        for name in below {
-            if name.encode_utf16().count() > MAX_KEY_NAME {
-                return Err(error(RegistryPathError::NameTooLong { path: key.to_owned() }));
-            }
-            if !path.key.is_empty() {
-                path.key.push('\\');
-            }
-            path.key.push_str(name);
-        }
-        Ok(path)
+        RegistryPath::parse(&key).map_err(|source| EffectError::RegistryPath { component: self.keyform(), source })
     }
 
     /// A key with values that the component makes.

@@ -1,13 +1,12 @@
 //! Category memberships: services, groups of service hosts, the `Path` variable.
 //!
 //! The values of a service are those that the service control manager itself writes (`CreateService`,
-//! `ChangeServiceConfig2`). Their types were compared with all services of two real SYSTEM hives; the values of three
-//! services, trigger and security descriptor included, equal those that Windows made from other versions of the same manifests
-//! (tests).
+//! `ChangeServiceConfig2`). Their types were compared with all services of two real SYSTEM hives; the values of five services,
+//! triggers, failure actions and security descriptors included, equal those that Windows made from the same or other versions of
+//! their manifests (tests).
 
 use wimwright_format::manifest::component::{CategoryEntry, CategoryInstance, Membership, Position, Service, ServiceTrigger, TriggerData};
 use wimwright_format::regf::Data;
-use wimwright_format::security_descriptor::Guid;
 
 use super::security::ObjectKind;
 use super::{Context, Deferred, EffectError, Effects, Operation, RegistryEffect, ValueEffect};
@@ -24,7 +23,9 @@ impl Context<'_> {
     pub(super) fn add_categories(&mut self, effects: &mut Effects) -> Result<(), EffectError> {
         for membership in &self.component.memberships {
             let without_entries = membership.instances.iter().all(|instance| instance.entries.is_empty());
-            if without_entries && !MARKS.contains(&membership.type_name.as_str()) {
+            // Without a type it is a group of components that another component names, for resources: nothing installs by it.
+            let is_group = membership.type_name.is_empty() && membership.instances.is_empty();
+            if without_entries && !is_group && !MARKS.contains(&membership.type_name.as_str()) {
                 effects.deferred.push(unknown_category(membership));
             }
             for instance in &membership.instances {
@@ -138,9 +139,7 @@ impl Context<'_> {
         let number = |name: &str, number: Result<u32, _>| -> Result<ValueEffect, EffectError> {
             Ok(ValueEffect::set(name, &Data::Dword(number.map_err(|error| self.manifest_error(error))?)))
         };
-        let subtype = trigger.subtype.as_deref().unwrap_or_default();
-        let guid =
-            Guid::parse(subtype.trim_matches(['{', '}'])).ok_or_else(|| self.unknown("the subtype of a service trigger", subtype))?;
+        let guid = trigger.subtype_guid().map_err(|error| self.manifest_error(error))?;
         let mut values = vec![
             number("Type", trigger.type_value())?,
             number("Action", trigger.action_value())?,
@@ -164,6 +163,6 @@ fn unknown_category(membership: &Membership) -> Deferred {
         installer: format!("memberships/{}", membership.type_name),
         what: membership.category.clone(),
         command: None,
-        reason: "no public source says what belonging to this category does",
+        reason: "no public source says what belonging to this category does".to_owned(),
     }
 }

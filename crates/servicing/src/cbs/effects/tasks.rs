@@ -25,7 +25,7 @@ impl Context<'_> {
                 installer: "taskScheduler/Task".to_owned(),
                 what: name,
                 command,
-                reason: "the binary form of registered tasks is not public; the task does not run until it is registered",
+                reason: "the binary form of registered tasks is not public; the task does not run until it is registered".to_owned(),
             });
         }
         Ok(())

@@ -31,14 +31,10 @@ pub(super) struct Staged {
 }
 
 impl Staged {
-    /// The flags of the file's `f!` value (smx-smx and gowim, facts): 1 staged, 0x40 with differentials both ways, 0x80 from nothing.
+    /// The flags of the file's `f!` value: 1 staged, 0x40 with differentials both ways. A flag for files made from nothing is known by
+    /// name (0x80), but a real image whose cumulative update brought such files has none with it (gowim's counts, facts).
     pub fn flags(&self) -> u32 {
-        let has = |folder: &str| self.differentials.iter().any(|(known, _)| *known == folder);
-        match () {
-            () if has("r") => 0x41,
-            () if has("n") => 0x81,
-            () => 1,
-        }
+        if self.differentials.iter().any(|(folder, _)| *folder == "r") { 0x41 } else { 1 }
     }
 }
 

@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use wimwright_format::regf::{self, Data, Hive, KeyId, ValueKind};
 use wimwright_image::registry::{HiveFile, RegistryPath};
-use wimwright_image::{Image, ImageError};
+use wimwright_image::{Image, ImageError, ImagePath};
 
 use super::resolve::Resolution;
 use super::{Done, InstallError, Known, image_path};
 use crate::cbs::effects::{Effects, ObsoleteValue, Operation, RegistryEffect, ValueEffect, obsolete};
 use crate::cbs::store::payload_path;
 use crate::files::NewFile;
+use crate::inheritance::{Kind, encoded_with_inherited};
 
 /// A component that wins or loses: the keyforms of the version before and after.
 struct Change {
@@ -123,7 +124,8 @@ fn project_files(
     for directory in &new.directories {
         let path = image_path(keyform, &directory.path)?;
         NewFile { attributes: None, security: None, time }.put(image, &path, None)?;
-        let security = directory.security.as_ref().map(|descriptor| image.tree.add_security(descriptor));
+        let security = directory.security.as_ref().map(|descriptor| complete_security(image, &path, descriptor, Kind::Directory));
+        let security = security.map(|descriptor| image.tree.add_security(&descriptor));
         if !path.is_root() {
             image.tree.update(&path, |inode| {
                 inode.attributes |= directory.attributes;
@@ -134,6 +136,17 @@ fn project_files(
     let mut names = 0;
     for file in &new.files {
         let stored = image_path(keyform, &payload_path(keyform, &file.payload))?;
+        // What the file's own descriptor leaves to its folder is that of the first place where it goes.
+        if let (Some(descriptor), Some(first)) = (&file.security, file.names.first())
+            && image.tree.get(&stored).is_some()
+        {
+            if let Some(parent) = image_path(keyform, first)?.parent() {
+                NewFile { attributes: None, security: None, time }.put(image, &parent, None)?;
+            }
+            let descriptor = complete_security(image, &image_path(keyform, first)?, descriptor, Kind::File);
+            let security = image.tree.add_security(&descriptor);
+            image.tree.update(&stored, |inode| inode.security = Some(security))?;
+        }
         for name in &file.names {
             let path = image_path(keyform, name)?;
             if file.writeable && is_changed(image, name, old, before)? {
@@ -152,6 +165,12 @@ fn project_files(
         names += 1;
     }
     Ok(names)
+}
+
+/// The descriptor of something at `path`, with what the folder above hands down.
+fn complete_security(image: &Image, path: &ImagePath, descriptor: &[u8], kind: Kind) -> Vec<u8> {
+    let parent = path.parent().and_then(|parent| image.tree.get(&parent)?.security().cloned());
+    parent.map_or_else(|| descriptor.to_vec(), |parent| encoded_with_inherited(descriptor, &parent, kind))
 }
 
 /// True when a file that may change after installation has: it is there, and not the one that the former winner projected.
@@ -194,7 +213,11 @@ fn set_key(hive: &mut Hive, effect: &RegistryEffect, old: &Effects, time: u64) -
     let path = effect.path.resolved(hive)?;
     let key = hive.create_path(&path, time)?;
     if let Some(descriptor) = &effect.security {
-        hive.set_security(key, descriptor)?;
+        let parent = hive.parent(key)?.map(|parent| hive.security(parent).map(<[u8]>::to_vec)).transpose()?;
+        match parent {
+            Some(parent) => hive.set_security(key, &encoded_with_inherited(descriptor, &parent, Kind::Key))?,
+            None => hive.set_security(key, descriptor)?,
+        }
     }
     let mut set = 0;
     for value in &effect.values {

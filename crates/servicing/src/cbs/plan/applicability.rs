@@ -176,10 +176,13 @@ fn lifts(model: &Model<'_>, elevation: &Elevation) -> Result<(bool, Reason), Pla
     Ok((met, reason))
 }
 
-/// Whether a feature of another package is on: `Detection::Parent` looks among the parents, `Detection::Update` everywhere.
+/// Whether a feature of another package is on: `Detection::Parent` looks among the parents, `Detection::Update` everywhere else.
 pub(super) fn feature(model: &Model<'_>, manifest: &Package, detection: &Detection) -> Result<Outcome, PlanError> {
     let (name, candidates): (&str, Vec<&PackageId>) = match detection {
-        Detection::Update { name } => (name, model.named(name).collect()),
+        Detection::Update { name } => {
+            let own = manifest.id();
+            (name, model.named(name).filter(|id| **id != own).collect())
+        }
         Detection::Parent(parent) if parent.name.is_none() => return Ok(block_matches(model, parent)),
         Detection::Parent(parent) => {
             let own = !parent.identities.is_empty();

@@ -223,20 +223,20 @@ impl<'m, 'a> Decider<'m, 'a> {
 
     fn take_update(&mut self, now: &Assessment, number: usize, assessed: &UpdateAssessment, all: bool) -> Result<(), PlanError> {
         let Some(update) = now.manifest.updates.get(number) else { return Ok(()) };
-        if let (Some(missing), true) = (&assessed.missing, now.state.is_installed()) {
-            let error =
-                PlanError::MissingPackage { package: now.id.to_string(), update: update.name.clone(), missing: missing.to_string() };
-            return Err(error);
-        }
         let before = self.model.update_state(&now.id, update)?;
         let state = floor(before, assessed.state, assessed.unwanted);
-        if before != state {
-            let known = self.model.store.packages().contains_key(&now.id);
-            let own = carries_itself(update);
-            if state.is_installed() && before < State::STAGED && own && known && self.model.delivery(&now.id).is_none() {
-                let error = PlanError::PayloadRemoved { feature: update.name.clone(), package: now.id.to_string() };
+        if let Some(error) = self.lack(now, update, assessed, before)? {
+            // What is asked for must be had. What would merely complete itself stays as it is, and is said.
+            if all || update.selectable.is_some() {
                 return Err(error);
             }
+            let reasons = [assessed.reasons.clone(), vec![Reason::NoPayload { why: error.to_string() }]].concat();
+            let (package, update) = (now.id.clone(), Some(update.name.clone()));
+            let decision = Decision::Incomplete;
+            self.log.say(Verdict { package, update, applicable: true, before, after: before, decision, reasons });
+            return Ok(());
+        }
+        if before != state {
             self.log.touch(&now.id);
             self.changed = Some(now.id.clone());
         }
@@ -247,6 +247,20 @@ impl<'m, 'a> Decider<'m, 'a> {
             self.verdict(&now.id, Some(update.name.clone()), before, state, assessed.reasons.clone());
         }
         Ok(())
+    }
+
+    /// What an update that is to be installed lacks: a package that it carries, or its own files.
+    fn lack(&self, now: &Assessment, update: &Update, assessed: &UpdateAssessment, before: State) -> Result<Option<PlanError>, PlanError> {
+        let package = now.id.to_string();
+        if let (Some(missing), true) = (&assessed.missing, now.state.is_installed()) {
+            return Ok(Some(PlanError::MissingPackage { package, update: update.name.clone(), missing: missing.to_string() }));
+        }
+        let raised = assessed.state.is_installed() && before < State::STAGED && carries_itself(update);
+        let known = self.model.store.packages().contains_key(&now.id);
+        if raised && known && self.model.delivery(&now.id).is_none() {
+            return Ok(Some(PlanError::PayloadRemoved { feature: update.name.clone(), package }));
+        }
+        Ok(None)
     }
 
     fn take_package(
@@ -285,7 +299,10 @@ impl<'m, 'a> Decider<'m, 'a> {
             }
             self.log.supersede(&older);
             self.changed = Some(older.clone());
-            self.verdict(&older, None, before, State::SUPERSEDED, vec![Reason::ReplacedBy { package: id.clone() }]);
+            let before = self.log.first(&older, None).unwrap_or(before);
+            let reasons = vec![Reason::ReplacedBy { package: id.clone() }];
+            let (decision, after) = (Decision::Supersede, State::SUPERSEDED);
+            self.log.say(Verdict { package: older, update: None, applicable: true, before, after, decision, reasons });
         }
     }
 
@@ -303,7 +320,6 @@ impl<'m, 'a> Decider<'m, 'a> {
         let before = self.log.first(package, update.as_deref()).unwrap_or(before);
         let decision = match after {
             _ if before == after && after != State::ABSENT => Decision::Unchanged,
-            State::SUPERSEDED if before.is_installed() => Decision::Supersede,
             State::SUPERSEDED => Decision::Superseded,
             State::ABSENT if before == State::ABSENT => Decision::NotApplicable,
             State::ABSENT => Decision::Remove,

@@ -67,10 +67,13 @@ impl Assessment {
     }
 }
 
+/// A package, how far it may go, and whether something of it must apply.
+type Key = (PackageId, State, bool);
+
 /// Assesses packages in one state of a model, each once.
 pub(super) struct Assessor<'m, 'a> {
     model: &'m Model<'a>,
-    known: HashMap<(PackageId, State), Rc<Assessment>>,
+    known: HashMap<Key, Rc<Assessment>>,
     open: Vec<PackageId>,
 }
 
@@ -81,7 +84,12 @@ impl<'m, 'a> Assessor<'m, 'a> {
 
     /// What a package ought to be if it may go as far as `limit`; `None` when its manifest is nowhere.
     pub(super) fn assess(&mut self, id: &PackageId, limit: State) -> Result<Option<Rc<Assessment>>, PlanError> {
-        let key = (id.clone(), limit);
+        self.assess_within(id, limit, false)
+    }
+
+    /// `deep`: a package around it goes no further than the best of what is in it; that holds down to the last package.
+    fn assess_within(&mut self, id: &PackageId, limit: State, deep: bool) -> Result<Option<Rc<Assessment>>, PlanError> {
+        let key = (id.clone(), limit, deep);
         if let Some(known) = self.known.get(&key) {
             return Ok(Some(known.clone()));
         }
@@ -93,14 +101,15 @@ impl<'m, 'a> Assessor<'m, 'a> {
         }
         let Some(manifest) = self.model.manifest(id)? else { return Ok(None) };
         self.open.push(id.clone());
-        let assessed = self.assess_manifest(id, manifest, limit);
+        let deep = deep || manifest.deep_evaluation;
+        let assessed = self.assess_manifest(id, manifest, limit, deep);
         self.open.pop();
         let assessed = Rc::new(assessed?);
         self.known.insert(key, assessed.clone());
         Ok(Some(assessed))
     }
 
-    fn assess_manifest(&mut self, id: &PackageId, manifest: Arc<Package>, limit: State) -> Result<Assessment, PlanError> {
+    fn assess_manifest(&mut self, id: &PackageId, manifest: Arc<Package>, limit: State, deep: bool) -> Result<Assessment, PlanError> {
         if let Some(newer) = self.model.newer(id).filter(|_| !self.model.state(id).is_installed()) {
             let reasons = vec![Reason::NewerInstalled { package: newer.clone() }];
             let state = limit.min(State::SUPERSEDED);
@@ -111,15 +120,12 @@ impl<'m, 'a> Assessor<'m, 'a> {
         if limit < by_parents {
             reasons.push(Reason::Owner { state: limit });
         }
-        let mut updates = Updates { assessor: self, id, manifest: &manifest, limit: state, done: Vec::new(), open: Vec::new() };
-        updates.done.resize_with(manifest.updates.len(), || None);
-        let updates = updates.all()?;
-        if manifest.deep_evaluation {
-            let best = updates.iter().map(|update| update.state).max().unwrap_or(State::ABSENT);
-            if best < state {
-                reasons.push(Reason::NothingApplies);
-                state = best;
-            }
+        let updates = Updates::new(self, id, &manifest, state, deep).all()?;
+        // A package without updates has nothing that could not apply.
+        let best = updates.iter().map(|update| update.state).max().filter(|_| deep).unwrap_or(state);
+        if best < state {
+            reasons.push(Reason::NothingApplies);
+            state = best;
         }
         let has_parents = by_parents != State::ABSENT;
         Ok(Assessment { id: id.clone(), manifest, state, has_parents, updates, reasons })
@@ -132,12 +138,25 @@ struct Updates<'s, 'm, 'a> {
     id: &'s PackageId,
     manifest: &'s Package,
     limit: State,
+    deep: bool,
     done: Vec<Option<UpdateAssessment>>,
     /// Updates that are being assessed.
     open: Vec<usize>,
+    /// Places of the updates by their names in lower case.
+    places: HashMap<String, usize>,
+    /// Which features are on in older versions of the package that have effect, by name in lower case; read when first asked for.
+    older: Option<HashMap<String, bool>>,
 }
 
-impl Updates<'_, '_, '_> {
+impl<'s, 'm, 'a> Updates<'s, 'm, 'a> {
+    fn new(assessor: &'s mut Assessor<'m, 'a>, id: &'s PackageId, manifest: &'s Package, limit: State, deep: bool) -> Self {
+        let mut done = Vec::new();
+        done.resize_with(manifest.updates.len(), || None);
+        let places = manifest.updates.iter().enumerate().rev();
+        let places = places.map(|(number, update)| (update.name.to_ascii_lowercase(), number)).collect();
+        Self { assessor, id, manifest, limit, deep, done, open: Vec::new(), places, older: None }
+    }
+
     fn all(mut self) -> Result<Vec<UpdateAssessment>, PlanError> {
         for number in 0..self.done.len() {
             self.assess(number)?;
@@ -183,6 +202,14 @@ impl Updates<'_, '_, '_> {
         if reasons.is_empty() {
             reasons.push(if self.limit.is_installed() { Reason::Unconditional } else { Reason::Owner { state: self.limit } });
         }
+        // What only waits must not fail for want of something to start from: it would be wanted only if that were there.
+        if state == State::STAGED
+            && model.update_state(self.id, update)? < State::STAGED
+            && let Some(component) = model.lacks_base(self.id, update)?
+        {
+            state = State::ABSENT;
+            reasons.push(Reason::NoBase { component });
+        }
         let mut assessed = UpdateAssessment { state, unwanted, newer: outcome.newer, reasons, children: Vec::new(), missing: None };
         if state != State::ABSENT || unwanted {
             for payload in &update.payload {
@@ -198,9 +225,11 @@ impl Updates<'_, '_, '_> {
 
     /// An update goes no further than the package that it carries.
     fn carry(&mut self, update: &mut UpdateAssessment, id: &PackageId, visible: bool) -> Result<(), PlanError> {
-        match self.assessor.assess(id, update.state)? {
+        match self.assessor.assess_within(id, update.state, self.deep)? {
             Some(assessment) => {
-                if assessment.state < update.state {
+                // What was superseded after it was installed has done its part.
+                let done = assessment.state == State::SUPERSEDED && self.assessor.model.state(id) == State::SUPERSEDED;
+                if assessment.state < update.state && !done {
                     update.state = assessment.state;
                     update.reasons = assessment.reasons.clone();
                 }
@@ -228,7 +257,7 @@ impl Updates<'_, '_, '_> {
             if outcome.met {
                 break;
             }
-            let found = match self.own(detection) {
+            let found = match self.own(update, detection) {
                 Some((number, name)) => {
                     self.assess(number)?;
                     let on = self.done.get(number).and_then(Option::as_ref).is_some_and(|other| other.state.is_installed());
@@ -247,37 +276,49 @@ impl Updates<'_, '_, '_> {
         Ok(outcome)
     }
 
-    /// The update of this package that a detection is about.
-    fn own<'d>(&self, detection: &'d Detection) -> Option<(usize, &'d str)> {
+    /// The update of this package that a detection is about; one of its own name is that of another package.
+    fn own<'d>(&self, update: &Update, detection: &'d Detection) -> Option<(usize, &'d str)> {
         let Detection::Update { name } = detection else { return None };
-        let number = self.manifest.updates.iter().position(|update| update.name.eq_ignore_ascii_case(name))?;
-        Some((number, name))
+        if update.name.eq_ignore_ascii_case(name) {
+            return None;
+        }
+        Some((*self.places.get(&name.to_ascii_lowercase())?, name))
     }
 
     /// Whether a feature is on, and who says so: the request; the image, where the feature could have been on; the older version of
     /// the package; the manifest.
-    fn selected(&self, update: &Update, selectable: &Selectable) -> Result<(bool, Selector), PlanError> {
+    fn selected(&mut self, update: &Update, selectable: &Selectable) -> Result<(bool, Selector), PlanError> {
         let model = self.assessor.model;
-        if let Some(selected) = model.selected.get(&update.name.to_ascii_lowercase()) {
+        let name = update.name.to_ascii_lowercase();
+        if let Some(selected) = model.selected.get(&name) {
             return Ok(*selected);
         }
-        let known = model.state(self.id).is_installed();
-        if known {
+        if model.state(self.id).is_installed() {
             let on = model.update_state(self.id, update)?.is_installed();
             if on || self.could_be_on(update)? {
                 return Ok((on, Selector::Image));
             }
-        }
-        for (id, older) in model.versions(self.id).rev() {
-            if known || id.version >= self.id.version || !model.is_effective(id, older.state) {
-                continue;
-            }
-            let Some(manifest) = model.manifest(id)? else { continue };
-            if let Some(older) = manifest.features().find(|older| older.name.eq_ignore_ascii_case(&update.name)) {
-                return Ok((model.update_state(id, older)?.is_installed(), Selector::OlderVersion));
-            }
+        } else if let Some(on) = self.older()?.get(&name) {
+            return Ok((*on, Selector::OlderVersion));
         }
         Ok((selectable.detect_none.unwrap_or(false), Selector::Default))
+    }
+
+    fn older(&mut self) -> Result<&HashMap<String, bool>, PlanError> {
+        if self.older.is_none() {
+            let model = self.assessor.model;
+            let mut found = HashMap::new();
+            let versions = model.versions(self.id).rev();
+            for (id, known) in versions.filter(|(id, _)| id.version < self.id.version) {
+                let Some(manifest) = model.manifest(id)?.filter(|_| model.is_effective(id, known.state)) else { continue };
+                for update in manifest.features() {
+                    let on = model.update_state(id, update)?.is_installed();
+                    found.entry(update.name.to_ascii_lowercase()).or_insert(on);
+                }
+            }
+            self.older = Some(found);
+        }
+        Ok(self.older.get_or_insert_default())
     }
 
     /// Whether what a feature follows is on in the model as it stands: only then its being off means something.
@@ -285,7 +326,7 @@ impl Updates<'_, '_, '_> {
         let model = self.assessor.model;
         let Some(applicable) = update.applicable.as_ref().filter(|applicable| !applicable.detections.is_empty()) else { return Ok(true) };
         for detection in &applicable.detections {
-            let met = match self.own(detection).and_then(|(number, _)| self.manifest.updates.get(number)) {
+            let met = match self.own(update, detection).and_then(|(number, _)| self.manifest.updates.get(number)) {
                 Some(other) => model.update_state(self.id, other)?.is_installed(),
                 None => applicability::feature(model, self.manifest, detection)?.met,
             };

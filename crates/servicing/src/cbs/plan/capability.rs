@@ -1,9 +1,9 @@
 //! Capabilities: which deliveries bring them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wimwright_format::manifest::package::{CapabilityIdentity, PackageClass};
-use wimwright_format::manifest::{Package, PackageId};
+use wimwright_format::manifest::{Package, PackageId, Version};
 
 use super::super::source::PackageSource;
 use super::Request;
@@ -128,15 +128,23 @@ impl Planner<'_> {
         self.log.say(Verdict { package, update: None, applicable: true, before: state, after: state, decision, reasons });
     }
 
-    /// Packages of the same name for the image's languages and for programs of the other architecture.
+    /// Packages of the same name for the image's languages and for programs of the other architecture, each in its newest version.
     pub(super) fn satellites(&self, root: &PackageId, languages: &BTreeSet<String>) -> Vec<usize> {
-        let fits = |id: &PackageId| {
+        let mut newest: BTreeMap<PackageId, (Version, usize)> = BTreeMap::new();
+        for (number, source) in self.model.sources.iter().enumerate() {
+            let id = &source.root;
             let same = id.name.eq_ignore_ascii_case(&root.name) && id.public_key_token.eq_ignore_ascii_case(&root.public_key_token);
             let language = id.language.eq_ignore_ascii_case(&root.language) || languages.contains(&id.language.to_ascii_lowercase());
             let architecture = id.architecture.eq_ignore_ascii_case(&root.architecture) || id.architecture.eq_ignore_ascii_case("wow64");
-            same && language && architecture && id != root
-        };
-        self.model.sources.iter().enumerate().filter(|(_, source)| fits(&source.root)).map(|(number, _)| number).collect()
+            if !(same && language && architecture) || id.same_package(root) {
+                continue;
+            }
+            let found = newest.entry(id.with_version(Version::ZERO)).or_insert((id.version, number));
+            if id.version > found.0 {
+                *found = (id.version, number);
+            }
+        }
+        newest.into_values().map(|(_, number)| number).collect()
     }
 
     /// The languages of the language packs that are installed or asked for, in lower case.

@@ -133,7 +133,7 @@ impl Planner<'_> {
         if let Some((on, _)) = self.model.selected.get(&name.to_ascii_lowercase()) {
             return Ok(*on);
         }
-        match manifest.updates.iter().find(|update| update.name.eq_ignore_ascii_case(name)) {
+        match manifest.updates.iter().find(|other| other.name.eq_ignore_ascii_case(name)) {
             Some(own) if matches!(detection, Detection::Update { .. }) => Ok(self.model.update_state(package, own)?.is_installed()),
             _ => Ok(super::applicability::feature(&self.model, manifest, detection)?.met),
         }

@@ -3,8 +3,8 @@
 //! Planning is pure: it reads the image's store and the deliveries, and touches nothing. Carrying the plan out
 //! adds no decision of its own.
 //!
-//! A [`model`] starts as what the store says and grows by every decision, so that each later question is asked of the image
-//! as it will be. [`assess`] says what a package and all that it carries ought to be in a model: a function of the model
+//! A model starts as what the store says and grows by every decision, so that each later question is asked of the image
+//! as it will be. An assessment says what a package and all that it carries ought to be in a model: a function of the model
 //! alone. A delivery that is asked for becomes what its assessment says. Then everything installed is assessed twice, in the
 //! image as it was and as it will be, and where the two differ the difference is decided too, until there is none: so a
 //! language satellite, a cumulative update or what depends on a feature completes itself. Where they do not differ, the image

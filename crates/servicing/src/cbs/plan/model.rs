@@ -1,14 +1,15 @@
 //! The image as it will be: what its store says, and every decision so far.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use wimwright_format::manifest::component::File;
 use wimwright_format::manifest::package::{Payload, Update};
 use wimwright_format::manifest::{Component, Identity, Package, PackageId, Version};
 
-use super::super::source::PackageSource;
+use super::super::source::{PackageSource, PayloadForm};
 use super::super::state::State;
-use super::super::store::{Store, StoreError};
+use super::super::store::{STORE_FOLDER, Store, StoreError};
 use super::error::PlanError;
 use super::verdict::Selector;
 
@@ -27,19 +28,38 @@ pub(super) struct Known {
 }
 
 /// The deliveries by the packages in them.
-pub(super) type Deliveries = HashMap<PackageId, usize>;
+type Deliveries = HashMap<PackageId, usize>;
+
+/// An update's name as one of its packages spells it, and its packages.
+#[derive(Clone)]
+struct Named {
+    name: String,
+    packages: BTreeSet<PackageId>,
+}
+
+impl Named {
+    fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), packages: BTreeSet::new() }
+    }
+}
 
 /// The image as it will be.
 #[derive(Clone)]
 pub(super) struct Model<'a> {
     pub store: &'a Store,
     pub sources: &'a [PackageSource],
-    pub delivered: Arc<Deliveries>,
+    delivered: Arc<Deliveries>,
+    /// Deliveries whose packages are preferred, since the plan installs them.
+    chosen: Deliveries,
     pub packages: BTreeMap<PackageId, Known>,
-    /// States of updates that were decided, by package and name in lower case.
+    /// States of updates that the image records, by package and name in lower case.
+    recorded: Arc<HashMap<(PackageId, String), State>>,
+    /// Those that were decided.
     decided: HashMap<(PackageId, String), State>,
     /// Packages that have an update of a name (lower case), as far as known without reading every manifest.
-    named: HashMap<String, BTreeSet<PackageId>>,
+    named: HashMap<String, Named>,
+    /// Components of the store, whatever their versions; read when first asked for.
+    families: Arc<OnceLock<HashSet<String>>>,
     /// Versions that were decided to be installed, by family and `major.minor`.
     winners: HashMap<(String, String), Version>,
     /// Features that the request is about, in lower case.
@@ -59,10 +79,12 @@ impl<'a> Model<'a> {
             }
         }
         let mut packages = BTreeMap::new();
-        let mut named: HashMap<String, BTreeSet<PackageId>> = HashMap::new();
+        let mut recorded = HashMap::new();
+        let mut named: HashMap<String, Named> = HashMap::new();
         for (id, record) in store.packages() {
-            for name in record.updates.keys() {
-                named.entry(name.to_ascii_lowercase()).or_default().insert(id.clone());
+            for (name, state) in &record.updates {
+                recorded.insert((id.clone(), name.to_ascii_lowercase()), *state);
+                named.entry(name.to_ascii_lowercase()).or_insert_with(|| Named::new(name)).packages.insert(id.clone());
             }
             let owners = record.owners.keys().cloned().collect();
             packages.insert(id.clone(), Known { state: record.state, visible: record.visible, owners });
@@ -71,9 +93,12 @@ impl<'a> Model<'a> {
             store,
             sources,
             delivered: Arc::new(delivered),
+            chosen: Deliveries::new(),
             packages,
+            recorded: Arc::new(recorded),
             decided: HashMap::new(),
             named,
+            families: Arc::default(),
             winners: HashMap::new(),
             selected: HashMap::new(),
             unwanted: HashSet::new(),
@@ -115,12 +140,25 @@ impl<'a> Model<'a> {
 
     /// The delivery that has a package.
     pub(super) fn delivery(&self, id: &PackageId) -> Option<&'a PackageSource> {
-        self.delivered.get(id).and_then(|number| self.sources.get(*number))
+        self.delivery_number(id).and_then(|number| self.sources.get(number))
+    }
+
+    /// The number of the delivery that has a package.
+    pub(super) fn delivery_number(&self, id: &PackageId) -> Option<usize> {
+        self.chosen.get(id).or_else(|| self.delivered.get(id)).copied()
+    }
+
+    /// A delivery is installed: what is in it comes from there, unless it came from an earlier one.
+    pub(super) fn choose(&mut self, number: usize) {
+        for (id, _) in self.sources.get(number).into_iter().flat_map(PackageSource::packages) {
+            self.chosen.entry(id.clone()).or_insert(number);
+        }
     }
 
     /// The state of an update.
     pub(super) fn update_state(&self, package: &PackageId, update: &Update) -> Result<State, PlanError> {
-        match self.decided.get(&(package.clone(), update.name.to_ascii_lowercase())) {
+        let key = (package.clone(), update.name.to_ascii_lowercase());
+        match self.decided.get(&key).or_else(|| self.recorded.get(&key)) {
             Some(state) => Ok(*state),
             None => Ok(self.store.update_state(package, update)?),
         }
@@ -134,7 +172,7 @@ impl<'a> Model<'a> {
     /// Decides the state of an update.
     pub(super) fn decide(&mut self, package: &PackageId, update: &Update, state: State) -> Result<(), PlanError> {
         let name = update.name.to_ascii_lowercase();
-        self.named.entry(name.clone()).or_default().insert(package.clone());
+        self.named.entry(name.clone()).or_insert_with(|| Named::new(&update.name)).packages.insert(package.clone());
         self.decided.insert((package.clone(), name), state);
         if state.is_installed() {
             for payload in &update.payload {
@@ -148,12 +186,12 @@ impl<'a> Model<'a> {
 
     /// Packages with an update of that name.
     pub(super) fn named(&self, name: &str) -> impl Iterator<Item = &PackageId> {
-        self.named.get(&name.to_ascii_lowercase()).into_iter().flatten()
+        self.named.get(&name.to_ascii_lowercase()).into_iter().flat_map(|named| &named.packages)
     }
 
     /// All names of updates that are known.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.named.keys().map(String::as_str)
+        self.named.values().map(|named| named.name.as_str())
     }
 
     /// The version of a component's family that wins in its `major.minor`.
@@ -165,9 +203,20 @@ impl<'a> Model<'a> {
 
     /// Raises the winners of everything that a deployment stands for.
     fn install(&mut self, package: &PackageId, deployment: &Identity) -> Result<(), PlanError> {
+        for (_, component) in self.closure(package, deployment)? {
+            let identity = &component.identity;
+            let winner = self.winners.entry((identity.family_key(), identity.version.bucket())).or_insert(identity.version);
+            *winner = identity.version.max(*winner);
+        }
+        Ok(())
+    }
+
+    /// The components that a deployment stands for, with their keyforms. What is nowhere is an error of the installer, which names it.
+    fn closure(&self, package: &PackageId, deployment: &Identity) -> Result<Vec<(String, Arc<Component>)>, PlanError> {
         let source = self.delivery(package);
         let mut open = vec![deployment.clone()];
         let mut seen = HashSet::new();
+        let mut found = Vec::new();
         while let Some(identity) = open.pop() {
             let keyform = identity.keyform();
             if !seen.insert(keyform.clone()) || seen.len() > MAX_CLOSURE {
@@ -177,14 +226,59 @@ impl<'a> Model<'a> {
                 Some(source) => Some(source.component(&keyform)?.component),
                 None => self.store.component(&keyform)?.map(|found| found.component),
             };
-            // What is nowhere is an error of the installer's closure, which names it.
             let Some(component) = component else { continue };
             open.extend(component.install_dependencies().cloned());
             if !component.is_deployment {
-                let winner = self.winners.entry((identity.family_key(), identity.version.bucket())).or_insert(identity.version);
-                *winner = identity.version.max(*winner);
+                found.push((keyform, component));
             }
         }
-        Ok(())
+        Ok(found)
+    }
+
+    /// A component of an update that comes as a differential, and of which the image has no version to start from.
+    pub(super) fn lacks_base(&self, package: &PackageId, update: &Update) -> Result<Option<String>, PlanError> {
+        let Some(source) = self.delivery(package) else { return Ok(None) };
+        for payload in &update.payload {
+            let (Payload::Component(deployment) | Payload::Driver { identity: deployment, .. }) = payload else { continue };
+            for (keyform, component) in self.closure(package, deployment)? {
+                let form = |file: &File| source.payload_form(&keyform, file.payload_name());
+                let differential = component.files.iter().any(|file| matches!(form(file), Some(PayloadForm::Forward { .. })));
+                if differential && !self.has_version(&keyform) && self.winner(&component.identity)?.is_none() {
+                    return Ok(Some(keyform));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// True when the store has the manifest of any version of a component.
+    fn has_version(&self, keyform: &str) -> bool {
+        let families = self.families.get_or_init(|| {
+            let folder = self.store.tree().at(&format!("{STORE_FOLDER}/Manifests"));
+            let names = folder.into_iter().flat_map(|folder| folder.children().map(|child| child.name()).collect::<Vec<_>>());
+            names.map(|name| without_version(name.trim_end_matches(".manifest"))).collect()
+        });
+        families.contains(&without_version(keyform))
+    }
+}
+
+/// A keyform without the version and the hash that follows from it: `architecture_name_token_culture`.
+fn without_version(keyform: &str) -> String {
+    let mut parts = keyform.rsplitn(5, '_').skip(1);
+    let (culture, _version, token, name) = (parts.next(), parts.next(), parts.next(), parts.next());
+    [name, token, culture].map(Option::unwrap_or_default).join("_").to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_a_component_have_one_name_without_version() {
+        let plain = without_version("amd64_a_b..c_31bf3856ad364e35_10.0.1.2_none_2a8c4cdb0ffc75ab");
+        assert_eq!(plain, "amd64_a_b..c_31bf3856ad364e35_none");
+        assert_eq!(plain, without_version("AMD64_A_b..c_31bf3856ad364e35_10.0.9.9_none_0000000000000000"));
+        assert_ne!(plain, without_version("amd64_a_b..c_31bf3856ad364e35_10.0.1.2_de-de_2a8c4cdb0ffc75ab"));
+        assert_eq!(without_version("odd"), "__");
     }
 }

@@ -73,7 +73,7 @@ impl<'a> Planner<'a> {
             let mut left = Vec::new();
             for delivery in waiting {
                 // One that came later may have made an earlier one of the order applicable: that goes first.
-                if progress || !self.try_install(self.delivery(delivery.number)?, None)? {
+                if progress || !self.try_install(delivery.number, None)? {
                     left.push(delivery);
                 } else {
                     progress = true;
@@ -87,7 +87,7 @@ impl<'a> Planner<'a> {
         for delivery in waiting {
             let source = self.delivery(delivery.number)?;
             let mut verdicts = Vec::new();
-            self.try_install(source, Some(&mut verdicts))?;
+            self.try_install(delivery.number, Some(&mut verdicts))?;
             let superseded = verdicts.first().is_some_and(|root| root.decision == Decision::Superseded);
             if !delivery.optional && !superseded {
                 let (delivery, package) = (source.name.clone(), source.root.to_string());
@@ -111,7 +111,8 @@ impl<'a> Planner<'a> {
     }
 
     /// Installs a delivery if it applies; true when nothing is left to do. With `verdicts`, only says why it does not.
-    fn try_install(&mut self, source: &PackageSource, verdicts: Option<&mut Vec<Verdict>>) -> Result<bool, PlanError> {
+    fn try_install(&mut self, number: usize, verdicts: Option<&mut Vec<Verdict>>) -> Result<bool, PlanError> {
+        let source = self.delivery(number)?;
         let id = &source.root;
         let state = self.model.state(id);
         let there = if state.is_installed() {
@@ -144,6 +145,7 @@ impl<'a> Planner<'a> {
         if !assessment.state.is_installed() {
             return Ok(false);
         }
+        self.model.choose(number);
         let mut decider = Decider::new(&mut self.model, &mut self.log);
         decider.take(&assessment, None, Some(id), true)?;
         if let Some(known) = self.model.packages.get_mut(id) {
@@ -156,6 +158,10 @@ impl<'a> Planner<'a> {
     /// Assesses everything that is installed, in the image as it was and as it will be, and decides where they differ; until they
     /// do not.
     pub(super) fn settle(&mut self) -> Result<(), PlanError> {
+        // Where nothing was decided and nothing is asked for, nothing differs: the manifests of the image need not be read.
+        if self.log.touched().is_empty() && self.model.selected.is_empty() {
+            return Ok(());
+        }
         let mut before = BTreeMap::new();
         let mut last = None;
         for _ in 0..MAX_ROUNDS {
@@ -238,7 +244,7 @@ impl<'a> Planner<'a> {
         if updates.is_empty() && (same || before == State::ABSENT && after == State::ABSENT) {
             return Ok(None);
         }
-        let source = if incomplete { self.model.delivered.get(&package).copied() } else { None };
+        let source = if incomplete { self.model.delivery_number(&package) } else { None };
         Ok(Some(PackageChange { package, source, manifest, before, after, updates, visible, owners }))
     }
 }
@@ -273,6 +279,9 @@ fn explain(model: &Model<'_>, assessment: &Assessment, verdicts: &mut Vec<Verdic
         reasons,
     };
     verdicts.push(verdict(None, assessment.reasons.clone()));
+    if !assessment.has_parents {
+        return Ok(());
+    }
     for (update, assessed) in assessment.manifest.updates.iter().zip(&assessment.updates) {
         if assessed.children.is_empty() {
             verdicts.push(verdict(Some(update.name.clone()), assessed.reasons.clone()));

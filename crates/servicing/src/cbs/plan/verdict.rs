@@ -48,6 +48,8 @@ pub enum Decision {
     Superseded,
     /// It is left out, since it does not apply.
     NotApplicable,
+    /// It ought to be completed, and stays as it is, since what it lacks was not delivered.
+    Incomplete,
 }
 
 /// A reason for a decision.
@@ -158,6 +160,16 @@ pub enum Reason {
         #[serde(serialize_with = "as_text")]
         package: PackageId,
     },
+    /// A component comes as a differential, and the image has no version to start from.
+    NoBase {
+        /// The component's keyform.
+        component: String,
+    },
+    /// What it needs was not delivered.
+    NoPayload {
+        /// What, and of which package.
+        why: String,
+    },
     /// It is installed already.
     AlreadyInstalled,
     /// A newer version of the package is installed.
@@ -238,6 +250,7 @@ impl fmt::Display for Verdict {
             Decision::Unchanged => "stays as it is",
             Decision::Superseded => "is older than what is installed",
             Decision::NotApplicable => "does not apply",
+            Decision::Incomplete => "cannot be completed",
         };
         write!(formatter, " {word}")?;
         for (number, reason) in self.reasons.iter().enumerate() {
@@ -283,6 +296,8 @@ impl fmt::Display for Reason {
             }
             Self::Owner { state } => write!(formatter, "what carries it is {state}"),
             Self::Missing { package } => write!(formatter, "{package} is neither in the image nor delivered"),
+            Self::NoBase { component } => write!(formatter, "the image has no version of {component} for its differentials to start from"),
+            Self::NoPayload { why } => formatter.write_str(why),
             Self::AlreadyInstalled => formatter.write_str("it is installed already"),
             Self::NewerInstalled { package } => write!(formatter, "{package} is installed"),
             Self::ReplacedBy { package } => write!(formatter, "{package} replaces it"),

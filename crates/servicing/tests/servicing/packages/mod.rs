@@ -3,7 +3,9 @@
 #[path = "../../../../practice/tests/consistency/mod.rs"]
 #[expect(dead_code, reason = "shared with the tests of the practice crate, which use more of it")]
 mod consistency;
+mod differentials;
 mod real;
+mod verified;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -88,9 +90,10 @@ fn installed(image: &Image, sources: &[PackageSource], changes: &[PackageChange]
     (image, report)
 }
 
-/// Has the store judged by the rules of another program.
+/// Has the store judged by the rules of another program, and by our own health check.
 fn check(image: &Image, architecture: &str) -> consistency::Counts {
     let dictionary = dictionary().unwrap_or_default();
+    assert_eq!(crate::health::scan(image, Some(dictionary.clone())).findings, []);
     consistency::check_decoded(&mut fresh(image), architecture, &|manifest| dictionary.decode(manifest).unwrap().into_owned())
 }
 

@@ -7,9 +7,9 @@ use wimwright_servicing::step::{Context, Step};
 
 use super::*;
 
-const OPENSSH_20348: &str = "OpenSSH-Server-Package~31bf3856ad364e35~amd64~~.cab";
+pub const OPENSSH_20348: &str = "OpenSSH-Server-Package~31bf3856ad364e35~amd64~~.cab";
 
-fn parents(source: &PackageSource) -> Vec<PackageId> {
+pub fn parents(source: &PackageSource) -> Vec<PackageId> {
     let own: Vec<&PackageId> = source.packages().map(|(id, _)| id).collect();
     let mut ids: Vec<PackageId> =
         source.packages().flat_map(|(_, package)| parents_of(&package.manifest)).filter(|id| !own.contains(&id)).collect();
@@ -28,12 +28,12 @@ fn real_openssh_server_leaves_its_whole_footprint() {
     insta::assert_snapshot!("openssh_server_report", serde_json::to_string_pretty(&report).unwrap());
 }
 
-fn payload(file: &str) -> Option<Payload> {
+pub fn payload(file: &str) -> Option<Payload> {
     let bytes = std::fs::read(wimwright_testkit::test_data(&format!("msu_cab/{file}"))?).unwrap();
     Some(Payload { name: file.to_owned(), sha256: Sha256::digest(&bytes).into(), source: Arc::new(bytes) })
 }
 
-fn dictionary_payload() -> Option<Payload> {
+pub fn dictionary_payload() -> Option<Payload> {
     let bytes = std::fs::read(wimwright_testkit::test_data("manifests/msdelta/base_manifest.bin")?).unwrap();
     Some(Payload { name: "base_manifest.bin".into(), sha256: Sha256::digest(&bytes).into(), source: Arc::new(bytes) })
 }

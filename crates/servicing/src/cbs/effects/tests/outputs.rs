@@ -35,7 +35,7 @@ fn each_other_element_has_its_fate() {
       <genericCommands><genericCommand executableName='$(runtime.system32)\a.exe' arguments='/i x' install='true'/>
         <genericCommand executableName='$(runtime.system32)\a.exe' arguments='/u' install='false'/></genericCommands>
       <file name='a.ini'><lodctr/><ngen/><gac/></file><sppInstaller xmlns='urn:schemas-microsoft-com:spp:installer'/>
-      <rescache/><bfsvc/><networkComponents/><unheard/>
+      <rescache/><bfsvc/><networkComponents/><unheard/><HTTPAI/>
       <memberships><categoryMembership><id name='c' typeName='Shortcut'/><categoryInstance><shortCut/></categoryInstance></categoryMembership></memberships>";
     let effects = of(body);
     let expected = [
@@ -48,6 +48,7 @@ fn each_other_element_has_its_fate() {
         ("sppInstaller", "", Some(r#"cscript.exe //B "%windir%\System32\slmgr.vbs" /rilc"#)),
         ("networkComponents", "", None),
         ("unheard", "", None),
+        ("HTTPAI", "", None),
         ("memberships/categoryMembership/categoryInstance/shortCut", "", None),
     ];
     let mut found = commands(&effects);
@@ -58,6 +59,21 @@ fn each_other_element_has_its_fate() {
     assert_eq!(unheard.reason, "no public source says what this element does");
     for (name, reason) in WITHOUT_EFFECT {
         assert!(!name.is_empty() && !reason.is_empty());
+    }
+}
+
+#[test]
+fn full_languages_are_registered() {
+    let pack = |sequence: &str| {
+        of(&format!("<languagePack xmlns='urn:schemas-microsoft-com:asm.internal.v1'><sequence {sequence}/></languagePack>"))
+    };
+    let german = pack("type='full' value='DE-de;en-US'");
+    let key = r"CurrentControlSet\Control\MUI\UILanguages\de-DE";
+    assert_eq!(super::values(&german, key), [super::number("LCID", 0x407), super::number("Type", 0x111)]);
+    assert_eq!(german.deferred, []);
+    for other in ["type='partial' value='ca-ES;es-ES'", "type='full' value='tlh-Piqd'", "type='full'"] {
+        let effects = pack(other);
+        assert_eq!((effects.registry.len(), commands(&effects)), (0, vec![("languagePack", "", None)]), "{other}");
     }
 }
 
@@ -83,7 +99,7 @@ fn the_first_boot_script() {
         installer: installer.to_owned(),
         what: what.to_owned(),
         command: command.map(str::to_owned),
-        reason: "r",
+        reason: "r".to_owned(),
     };
     let items = [
         ("a".to_owned(), item("mof", "x\r\ndel & %y", Some("mofcomp.exe \"x\""))),

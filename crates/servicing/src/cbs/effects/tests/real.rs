@@ -203,6 +203,65 @@ fn real_services_equal_those_of_windows() {
     assert_eq!(Data::decode(group.kind, &group.data), texts("", &["vmicheartbeat"]).1);
 }
 
+/// Elements of three manifests of Windows 11 (values from seven-mile/UFCase, `docs/manifests`), as two older Windows installed
+/// them: a service of a user with a trigger, a driver, a firewall rule, a publisher whose log belongs to the system.
+#[test]
+fn real_elements_of_other_manifests_equal_those_of_windows() {
+    let body = r#"<memberships><categoryMembership><id name='Microsoft.Windows.Categories.Services' typeName='Service'/><categoryInstance>
+        <serviceData name="MessagingService" displayName="@%SystemRoot%\system32\MessagingService.dll,-100" errorControl="ignore" start="demand"
+          type="win32UserShareProcess" description="@%SystemRoot%\system32\MessagingService.dll,-101" objectName="LocalSystem"
+          imagePath="%SystemRoot%\system32\svchost.exe -k UnistackSvcGroup" sidType="unrestricted"
+          requiredPrivileges="SeChangeNotifyPrivilege,SeCreateGlobalPrivilege">
+          <serviceTrigger action="start" subtype="WNF_STATE_CHANGE" type="WnfStateEvent"><triggerData type="binary" value="7518BCA33E039513"/></serviceTrigger>
+          <failureActions resetPeriod="86400"><actions><action delay="10000" type="restartService"/><action delay="10000" type="restartService"/>
+            <action delay="10000" type="restartService"/><action delay="10000" type="none"/></actions></failureActions></serviceData>
+        <serviceData name="smbdirect" errorControl="normal" start="demand" type="fileSystemDriver" group="Network" imagePath="System32\DRIVERS\smbdirect.sys"/>
+      </categoryInstance></categoryMembership></memberships>
+      <firewallRule Action="Allow" Active="FALSE" Binary="System" Desc="@FirewallAPI.dll,-28606" Dir="In" LPort="5445" Name="@FirewallAPI.dll,-28603"
+        Profile="Domain, Private, Public" Protocol="6" group="@FirewallAPI.dll,-28602" internalName="FPSSMBD-iWARP-In-TCP"/>
+      <instrumentation><events><provider guid="{DB66EA65-B7BB-4CA9-8748-334CB5C32400}" name="Microsoft-Windows-SMBDirect"
+        messageFileName="%SystemRoot%\system32\drivers\smbdirect.sys"><channels>
+        <channel enabled="true" isolation="System" name="Microsoft-Windows-SMBDirect/Admin" type="Admin"/>
+        <channel enabled="false" isolation="System" name="Microsoft-Windows-SMBDirect/Debug" type="Debug"/></channels></provider></events></instrumentation>"#;
+    let effects = super::of(body);
+    let services = r"CurrentControlSet\Services";
+    let (mut keys, mut rules_found) = (0, 0);
+    for file in HIVES {
+        let Some(hive) = hive(file) else { return };
+        for name in [
+            format!(r"{services}\MessagingService"),
+            format!(r"{services}\MessagingService\TriggerInfo\0"),
+            format!(r"{services}\smbdirect"),
+            r"CurrentControlSet\Control\WMI\Autologger\EventLog-System\{db66ea65-b7bb-4ca9-8748-334cb5c32400}".to_owned(),
+        ] {
+            let key = key(&effects, &name);
+            let Some(found) = open(&hive, key) else { continue };
+            let mut real = stored(&hive, found);
+            real.retain(|(name, ..)| name != "Status");
+            assert_eq!(made(key), real, "{file} {name}");
+            keys += 1;
+        }
+        for policy in ["Parameters", "Defaults"] {
+            let rules = key(&effects, &format!(r"{services}\SharedAccess\{policy}\FirewallPolicy\FirewallRules"));
+            let found = hive.value(open(&hive, rules).unwrap(), "FPSSMBD-iWARP-In-TCP").unwrap();
+            let rule = |data: Data| match data {
+                Data::Text(rule) => rule.split_once('|').unwrap().1.to_owned(),
+                other => panic!("{other:?}"),
+            };
+            if let Some(found) = found {
+                assert_eq!(
+                    rule(Data::decode(rules.values[0].kind, &rules.values[0].data)),
+                    rule(found.decode().unwrap()),
+                    "{file} {policy}"
+                );
+                rules_found += 1;
+            }
+        }
+    }
+    // Only the older of the two has the driver, its publisher and its rule.
+    assert_eq!((keys, rules_found), (6, 2));
+}
+
 /// Owner, group, DACL and audit flags of keys that the manifests give a security descriptor, as Windows stored them.
 #[test]
 fn real_keys_have_the_security_of_windows() {

@@ -104,6 +104,11 @@ pub fn component(name: &str) -> Identity {
 
 /// A delivery of packages, the root first, and component manifests.
 pub fn delivery(packages: &[&str], manifests: &[&str]) -> PackageSource {
+    delivery_with(packages, manifests, &[])
+}
+
+/// The same with files, by their names in the delivery.
+pub fn delivery_with(packages: &[&str], manifests: &[&str], files: &[&str]) -> PackageSource {
     let mut cabinet = CabinetWriter::new(WriterCompression::Stored);
     for (number, package) in packages.iter().enumerate() {
         let name = if number == 0 { "update.mum".to_owned() } else { format!("{}.mum", Package::parse(package.as_bytes()).unwrap().id()) };
@@ -112,6 +117,9 @@ pub fn delivery(packages: &[&str], manifests: &[&str]) -> PackageSource {
     for manifest in manifests {
         let identity = wimwright_format::manifest::Component::parse(manifest.as_bytes()).unwrap().identity;
         cabinet.add(&format!("{}.manifest", identity.keyform()), manifest.as_bytes(), 0x01d0_0000_0000_0000, 0x20).unwrap();
+    }
+    for file in files {
+        cabinet.add(file, b"differential", 0x01d0_0000_0000_0000, 0x20).unwrap();
     }
     let mut bytes = Vec::new();
     cabinet.finish(&mut bytes).unwrap();
@@ -177,7 +185,11 @@ impl Windows {
             self.set(&format!(r"{key}\Updates"), &update.name, &Data::Dword(state.0));
         }
         let itself = parsed.id().to_string();
-        let owners: Vec<String> = if owners.is_empty() { vec![itself] } else { owners.iter().map(|owner| id(owner)).collect() };
+        let owners: Vec<String> = if owners.is_empty() {
+            vec![itself]
+        } else {
+            owners.iter().map(|owner| if owner.contains("~31bf") { (*owner).to_owned() } else { id(owner) }).collect()
+        };
         for owner in owners {
             self.set(&format!(r"{key}\Owners"), &owner, &Data::Dword(0x20070));
         }
@@ -198,6 +210,13 @@ impl Windows {
         );
         let manifest = format!(r#"<assembly xmlns="urn:schemas-microsoft-com:asm.v3">{identity}<package/></assembly>"#);
         self.package(&manifest, State::INSTALLED, &[], &[])
+    }
+
+    /// The manifest of a component in the store, without effect.
+    pub fn stored(mut self, manifest: &str) -> Self {
+        let component = wimwright_format::manifest::Component::parse(manifest.as_bytes()).unwrap();
+        self.put(&crate::cbs::store::manifest_path(&component.identity.keyform()), manifest.as_bytes());
+        self
     }
 
     /// An installed component.
