@@ -286,6 +286,18 @@ fn real_satellite_follows_its_package_in_any_order() {
     // Off and on again and off: nothing is left of it, and nothing is lost.
     assert_same(&on, &done(&switched(true), &done(&switched(false), &on)));
     assert_same(&off, &done(&switched(false), &on));
+    // Its files leave the image, and come again with the packages only.
+    let remove_payload = DisableFeature { name: FEATURE.into(), remove_payload: true };
+    let bare = done(&Packages { disable: vec![remove_payload], ..step(&[]) }, &on);
+    projected(&bare, false);
+    assert!(bare.tree.walk().all(|(path, entry)| entry.is_directory() || !path.ends_with("iexplore.exe")));
+    let refusal = apply(&switched(true), &bare).err().unwrap().to_string();
+    assert!(refusal.contains(FEATURE), "{refusal}");
+    let id = |package: &PackageId| package.name.starts_with("Microsoft-Windows-InternetExplorer");
+    let roots = real_packages(&[ENGLISH, NEUTRAL]).unwrap().into_iter().map(|source| source.root).filter(id);
+    let removed = done(&Packages { remove: roots.map(|root| root.to_string()).collect(), ..step(&[]) }, &bare);
+    assert_eq!(unexpected(&difference(&image, &removed)), [""; 0]);
+    assert_same(&on, &done(&Packages { offers: step(&[NEUTRAL, ENGLISH]).updates, ..switched(true) }, &bare));
     // The feature first, its satellite later.
     let late = done(&step(&[ENGLISH]), &done(&switched(true), &neutral));
     assert_same(&on, &late);

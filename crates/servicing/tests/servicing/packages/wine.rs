@@ -329,7 +329,6 @@ fn oracle_wine_installs_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let by_wine = wine.install(&repacked(file, named, folder.path()), &values);
         let Comparison { files, values: same, mut differences } = compare(&ours(&image, &after), &by_wine);
-        println!("{file}: {files} files and {same} values are the same, {} differ", differences.len());
         for (start, why) in explained {
             let count = differences.len();
             differences.retain(|difference| !difference.starts_with(start));
