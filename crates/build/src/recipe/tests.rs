@@ -45,8 +45,19 @@ fn everything_is_read() {
     let professional = ImageFacts { index: 6, name: "Windows 11 Pro", edition: "Professional" };
     let kinds: Vec<_> = recipe.steps(professional).iter().map(StepSpec::kind).collect();
     // The included file's entry comes first; then Microsoft's order whatever the author's.
-    let order =
-        ["packages", "apps.remove", "apps.add", "files", "files", "start-layout", "default-apps", "registry", "unattend", "unattend", "metadata"];
+    let order = [
+        "packages",
+        "apps.remove",
+        "apps.add",
+        "files",
+        "files",
+        "start-layout",
+        "default-apps",
+        "registry",
+        "unattend",
+        "unattend",
+        "metadata",
+    ];
     assert_eq!(kinds, order);
     let StepSpec::Files(changes) = &recipe.steps(professional)[4] else { panic!("files") };
     let FileChange::Add(add) = &changes[0] else { panic!("add") };
@@ -580,7 +591,10 @@ fn slips_in_packages_are_shown_with_what_would_be_right() {
     let told = |body: &str| refusal(&format!("images:\n  - {body}"));
     for (body, expected) in [
         ("updates: [{ file: a.msu }]", ["missing key `path`", "3:15"]),
-        ("updates: [{ path: a.msu, engine: nativ }]", ["unknown value `nativ`", "did you mean `native`? allowed: `auto`, `native`, `setup`"]),
+        (
+            "updates: [{ path: a.msu, engine: nativ }]",
+            ["unknown value `nativ`", "did you mean `native`? allowed: `auto`, `native`, `setup`"],
+        ),
         ("updates: ['']", ["not a path", "3:15"]),
         ("capabilities: { ad: [x] }", ["unknown key `ad`", "did you mean `add`? allowed here: `add`, `source`"]),
         ("capabilities: { add: ['Language.*'] }", ["`Language.*` is a pattern: a whole name is needed here", "3:27"]),

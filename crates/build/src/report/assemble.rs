@@ -5,7 +5,8 @@ use wimwright_image::{Image, ImageError, RegistryDiff, TreeDiff};
 use wimwright_servicing::inventory::Inventory;
 
 use super::{
-    Certainty, Changes, Counts, ImageReport, ImageState, InputMedium, MediumKind, Outcome, OutputReport, PackageReport, RecipeIdentity, Report, SetupPackage, Step,
+    Certainty, Changes, Counts, ImageReport, ImageState, InputMedium, MediumKind, Outcome, OutputReport, PackageReport, RecipeIdentity,
+    Report, SetupPackage, Step,
 };
 use crate::output::Written;
 use crate::recipe::{Output, Recipe};

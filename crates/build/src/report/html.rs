@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html as markup};
 
-use super::{Certainty, Counts, ImageReport, ImageState, MediumKind, Outcome, OutputReport, PackageReport, Report, SetupPackage, Signature, Step};
+use super::{
+    Certainty, Counts, ImageReport, ImageState, MediumKind, Outcome, OutputReport, PackageReport, Report, SetupPackage, Signature, Step,
+};
 
 const STYLE: &str = include_str!("style.css");
 
