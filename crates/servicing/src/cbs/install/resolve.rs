@@ -348,7 +348,7 @@ impl Resolver<'_> {
 }
 
 /// Keys of the deployments that a component belongs to (`c!` values), in lower case.
-pub(super) fn component_deployments(store: &Store, keyform: &str) -> Result<BTreeSet<String>, StoreError> {
+pub(in crate::cbs) fn component_deployments(store: &Store, keyform: &str) -> Result<BTreeSet<String>, StoreError> {
     let read = || -> Result<BTreeSet<String>, regf::Error> {
         let Some(hive) = store.components_hive() else { return Ok(BTreeSet::new()) };
         let Some(key) = hive.open(&format!("{COMPONENTS}\\{keyform}"))? else { return Ok(BTreeSet::new()) };
