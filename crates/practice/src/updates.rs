@@ -29,10 +29,11 @@ pub const FEATURE_OFF: &str = "TelnetClient";
 /// A feature that is on in practice images.
 pub const FEATURE_ON: &str = "WorkFolders-Client";
 
+/// The feature of the capability's package: on once the capability is added.
+pub const CAPABILITY_FEATURE: &str = "Practice-Tools";
+
 /// The version of features on demand: that of the first release.
 const RELEASE: Version = Version([10, 0, 26100, 1]);
-/// The feature that the capability's package has, on once it is installed.
-const TOOLS: &str = "Practice-Tools";
 /// `FILE_ATTRIBUTE_ARCHIVE`.
 const ARCHIVE: u16 = 0x20;
 /// Bytes of a program in an update.
@@ -147,9 +148,9 @@ fn tools(maker: &mut PackageMaker<'_>) -> Result<Package, Error> {
         vec![maker.program("practice.exe", "Windows/System32")?, maker.file("empty.dat", Some(folder), Vec::new())],
     );
     let components = vec![service.assemble(), command.assemble()];
-    let deployment = Deployment { identity: deployment(TOOLS, &identity), components };
+    let deployment = Deployment { identity: deployment(CAPABILITY_FEATURE, &identity), components };
     let update = Update {
-        name: TOOLS.to_owned(),
+        name: CAPABILITY_FEATURE.to_owned(),
         feature: Some(true),
         applicable: None,
         carried: Carried::Deployment(deployment),
@@ -173,9 +174,9 @@ fn texts(maker: &mut PackageMaker<'_>, tools: &Package) -> Result<Package, Error
     let components = vec![Component::of_files(component, vec![texts]).assemble()];
     let deployment = Deployment { identity: deployment("Practice-Tools-LanguagePack", &identity), components };
     let update = Update {
-        name: TOOLS.to_owned(),
+        name: CAPABILITY_FEATURE.to_owned(),
         feature: None,
-        applicable: Some(Applicable::ParentFeature(TOOLS.to_owned())),
+        applicable: Some(Applicable::ParentFeature(CAPABILITY_FEATURE.to_owned())),
         carried: Carried::Deployment(deployment),
         state: State::Installed,
     };

@@ -3,4 +3,5 @@
 mod cache;
 mod keys;
 mod media;
+mod packages;
 mod workshop;

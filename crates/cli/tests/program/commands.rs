@@ -252,6 +252,84 @@ fn planning_and_building() {
 }
 
 #[test]
+fn planning_packages() {
+    let workshop = Workshop::new();
+    let recipe = |name: &str, entry: &str| {
+        let entry: String = entry.lines().map(|line| format!("    {line}\n")).collect();
+        let text = format!(
+            "recipe: 1\nmedia: ./practice.iso\nimages:\n  - select: all\n{entry}drop: {{ index: [2, 3] }}\noutput: {{ iso: ./out.iso }}\n"
+        );
+        workshop.write(name, text);
+    };
+    let unsigned = "servicing: { allow-unsigned: true }";
+    let tools = "source: ./inputs/features }";
+    recipe("kb.yaml", &format!("updates: ./inputs/updates\n{unsigned}"));
+    recipe(
+        "tools.yaml",
+        &format!("capabilities: {{ add: Practice.Tools, {tools}\nfeatures: {{ disable: WorkFolders-Client }}\n{unsigned}"),
+    );
+    recipe("setup.yaml", "updates: ./inputs/updates\nservicing: { allow-unsigned: true, engine: setup }");
+    recipe("unsigned.yaml", "updates: ./inputs/updates");
+    recipe("folder.yaml", "updates: ./inputs/Tools");
+    recipe("key.yaml", "capabilities: { ad: x }\nfeatures: { enable: ['*'] }\nservicing: { engine: dism }");
+    recipe("capability.yaml", &format!("capabilities: {{ add: Practice.Tool, {tools}\n{unsigned}"));
+    recipe("feature.yaml", "features: { enable: Telnet }");
+    recipe("package.yaml", "packages: { remove: Microsoft-Windows-Foundation-Package }");
+    recipe("satellite.yaml", &format!("updates: './inputs/features/Practice-Tools-Package~31bf3856ad364e35~amd64~en-US~.cab'\n{unsigned}"));
+    let plain = ["unsigned", "folder", "key", "capability", "feature", "package", "satellite"].map(|name| format!("{name}.yaml"));
+    let plans = plain.iter().map(|name| ["plan", name.as_str()]).collect::<Vec<_>>();
+    let first: [&[&str]; 6] = [
+        &["plan", "kb.yaml"],
+        &["plan", "kb.yaml", "--why"],
+        &["plan", "tools.yaml", "--why"],
+        &["plan", "tools.yaml", "--why", "--format", "json"],
+        &["plan", "setup.yaml"],
+        &["build", "setup.yaml", "--quiet"],
+    ];
+    let commands: Vec<&[&str]> = first.into_iter().chain(plans.iter().map(|plan| &plan[..])).collect();
+    assert_snapshot!(session(&workshop, &commands));
+}
+
+#[test]
+fn a_tampered_package_fails_and_leaves_everything_as_it_was() {
+    let workshop = Workshop::new();
+    workshop.write(
+        "kb.yaml",
+        "recipe: 1\nmedia: ./practice.iso\nimages:\n  - select: { index: 1 }\n    updates: ./inputs/updates\n    \
+         capabilities: { add: Practice.Tools, source: ./inputs/features }\n    servicing: { allow-unsigned: true }\n\
+         drop: { index: [2, 3] }\noutput: { wim: ./out.wim }\n",
+    );
+    workshop.run(&["build", "kb.yaml"]).succeeded();
+    let is_kept = |path: &String| path.starts_with("data/") || path == "out.wim";
+    let kept = || -> Vec<(String, Option<Vec<u8>>)> {
+        let paths = workshop.listing("").into_iter().filter(is_kept);
+        paths.map(|path| (path.clone(), std::fs::read(workshop.path(&path)).ok())).collect()
+    };
+    let before = kept();
+    assert!(before.iter().any(|(path, _)| path == "out.wim") && before.len() > 3);
+    for package in ["updates/Windows11.0-KB5004061-x64.msu", "features/Practice-Tools-Package~31bf3856ad364e35~amd64~~.cab"] {
+        let path = format!("inputs/{package}");
+        let whole = workshop.read(&path);
+        for place in [0, whole.len() / 3, whole.len() / 2, whole.len() - 9] {
+            let mut tampered = whole.clone();
+            tampered[place] ^= 1;
+            workshop.write(&path, tampered);
+            for command in ["plan", "build"] {
+                let ran = workshop.run(&[command, "kb.yaml"]);
+                // A plan reads manifests; the files of components are for the build.
+                if command == "build" || ran.code != Some(0) {
+                    assert_eq!(ran.code, Some(1), "{path} at {place}: {}", ran.stderr);
+                    assert!(ran.stderr.contains(package.rsplit('/').next().unwrap()), "{path} at {place}: {}", ran.stderr);
+                }
+                assert!(kept() == before, "{path} at {place}: `{command}` left something");
+            }
+        }
+        workshop.write(&path, whole);
+    }
+    assert!(workshop.run(&["build", "kb.yaml"]).succeeded().stdout.contains("nothing to do"));
+}
+
+#[test]
 fn recipes_with_mistakes() {
     let workshop = Workshop::new();
     let recipe = |name: &str, images: &str| {

@@ -173,3 +173,61 @@ proptest! {
         }
     }
 }
+
+fn to_install(name: &str) -> PackageToInstall {
+    let identity = format!("{name}~31bf3856ad364e35~amd64~~10.0.1.2").parse().unwrap();
+    PackageToInstall { identity, path: format!(r"packages\{name}.cab") }
+}
+
+#[test]
+fn packages_get_an_answer_file_of_their_own() {
+    let bytes = add_packages(None, &[to_install("Package_for_A"), to_install("B&B")], "amd64").unwrap();
+    let file = AnswerFile::parse(&bytes).unwrap();
+    assert_eq!(file.check(Some("amd64")), []);
+    let shown: Vec<_> =
+        file.packages.iter().map(|package| (package.action.as_str(), package.identity[0].1.as_str(), package.source.as_deref())).collect();
+    let expected = [
+        ("install", "Package_for_A", Some(r"%configsetroot%\packages\Package_for_A.cab")),
+        ("install", "B&B", Some(r"%configsetroot%\packages\B&B.cab")),
+    ];
+    assert_eq!(shown, expected);
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(text.find("<servicing>") < text.find("<settings"), "the schema has `servicing` first");
+}
+
+#[test]
+fn packages_are_added_to_a_given_answer_file() {
+    let settings = r#"<settings pass="oobeSystem"><component name="Microsoft-Windows-Shell-Setup" processorArchitecture="amd64" publicKeyToken="31bf3856ad364e35" language="neutral" versionScope="nonSxS"><TimeZone>UTC</TimeZone></component></settings>"#;
+    let given = |inside: &str| {
+        format!("<?xml version=\"1.0\" encoding=\"utf-16\"?>\n<!-- ours -->\n<unattend xmlns=\"{NAMESPACE}\">\n{inside}\n</unattend>\n")
+    };
+    let wide = |text: String| {
+        ['\u{feff}'].into_iter().chain(text.chars()).collect::<String>().encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()
+    };
+    let added = add_packages(Some(&wide(given(settings))), &[to_install("A")], "amd64").unwrap();
+    let file = AnswerFile::parse(&added).unwrap();
+    assert_eq!(file.check(Some("amd64")), []);
+    assert_eq!(file.settings.iter().map(|settings| settings.pass.as_str()).collect::<Vec<_>>(), ["windowsPE", "oobeSystem"]);
+    assert_eq!((file.packages.len(), file.settings[1].components[0].settings.len()), (1, 1));
+    // With a prefix of its own.
+    let prefixed = given(settings)
+        .replace("utf-16", "utf-8")
+        .replace("xmlns=", "xmlns:u=")
+        .replace("unattend xmlns", "u:unattend xmlns")
+        .replace("/unattend>", "/u:unattend>")
+        .replace("<settings", "<u:settings")
+        .replace("/settings", "/u:settings");
+    let file = AnswerFile::parse(&add_packages(Some(prefixed.as_bytes()), &[to_install("A")], "amd64").unwrap()).unwrap();
+    assert_eq!((file.packages.len(), file.settings.len()), (1, 2));
+    // Setup's own settings.
+    let setup = |inside: &str| {
+        settings.replace("oobeSystem", "windowsPE").replace("Shell-Setup", "Setup").replace("<TimeZone>UTC</TimeZone>", inside)
+    };
+    let with = |inside: &str| add_packages(Some(given(inside).replace("utf-16", "utf-8").as_bytes()), &[to_install("A")], "amd64");
+    let file = AnswerFile::parse(&with(&setup("<UseConfigurationSet>true</UseConfigurationSet>")).unwrap()).unwrap();
+    assert_eq!((file.packages.len(), file.settings.len()), (1, 1));
+    assert_eq!(with(&setup("<UseConfigurationSet>false</UseConfigurationSet>")), Err(AddPackagesError::ConfigurationSet));
+    assert_eq!(with("<servicing/>"), Err(AddPackagesError::Servicing));
+    assert!(matches!(add_packages(Some(b"<x/>"), &[], "amd64"), Err(AddPackagesError::File(_))));
+    assert!(add_packages(Some(format!("<unattend xmlns=\"{NAMESPACE}\"/>").as_bytes()), &[to_install("A")], "amd64").is_ok());
+}

@@ -213,7 +213,8 @@ impl Packages {
             None => None,
         };
         let store = Store::read(image, given)?;
-        let payloads = self.payloads();
+        let (updates, offers) = self.payloads();
+        let payloads = [updates, offers].concat();
         let sources = source::open(&payloads, &store.dictionary, &self.trust(context)?)?;
         let request = Request {
             updates: (0..sources.len()).filter(|number| sources.get(*number).is_some_and(|source| wanted(self, source))).collect(),
@@ -230,12 +231,11 @@ impl Packages {
         Ok(Prepared { store, sources, plan })
     }
 
-    /// Updates and offers, each once, in an order that their names have no part in.
-    fn payloads(&self) -> Vec<Payload> {
-        let mut payloads = distinct(&self.updates);
-        let offers = distinct(&self.offers);
-        payloads.extend(offers.into_iter().filter(|offer| self.updates.iter().all(|update| update.sha256 != offer.sha256)));
-        payloads
+    /// Updates, and offers that are no updates: each once, in an order that their names have no part in.
+    fn payloads(&self) -> (Vec<Payload>, Vec<Payload>) {
+        let mut offers = distinct(&self.offers);
+        offers.retain(|offer| self.updates.iter().all(|update| update.sha256 != offer.sha256));
+        (distinct(&self.updates), offers)
     }
 
     /// True when there is nothing to do.
@@ -275,7 +275,8 @@ impl Step for Packages {
 
     fn options(&self) -> serde_json::Value {
         // In which order they are written does not matter to the plan.
-        let mut canonical = Self { updates: distinct(&self.updates), offers: distinct(&self.offers), ..self.clone() };
+        let (updates, offers) = self.payloads();
+        let mut canonical = Self { updates, offers, ..self.clone() };
         for names in [&mut canonical.capabilities, &mut canonical.enable, &mut canonical.remove] {
             names.sort();
             names.dedup();
