@@ -250,7 +250,7 @@ impl Real {
 /// One bit of the cabinet: what nothing covers (dates, the outer signature) changes nothing, all else is refused.
 #[test]
 fn real_packages_with_a_flipped_bit() {
-    for (file, count) in [(SATELLITE, 300), (OPENSSH, 24)] {
+    for (file, count) in [(SATELLITE, 150), (OPENSSH, 12)] {
         let Some(real) = Real::new(file) else { return };
         let mut refused = 0;
         // The header and the tables of the cabinet, and anywhere.
@@ -269,7 +269,7 @@ fn real_packages_with_a_flipped_bit() {
 /// One bit of a member, in a cabinet that is in order: what the cabinet's own checksums cannot find.
 #[test]
 fn real_packages_with_a_flipped_bit_in_a_member() {
-    for (file, count) in [(SATELLITE, 12), (OPENSSH, 1)] {
+    for (file, count) in [(SATELLITE, 6), (OPENSSH, 1)] {
         let Some(real) = Real::new(file) else { return };
         let update = Update::open(Arc::new(real.whole.clone())).unwrap();
         let members = Mutex::new(Members::new());
