@@ -61,6 +61,8 @@ pub enum Command {
     Capabilities(Capabilities),
     /// Check the component store of an image: what dism /CheckHealth and /ScanHealth do
     Health(Health),
+    /// Compare an image with what native servicing would have made of its packages
+    VerifyNative(VerifyNative),
     /// Take a medium into the library
     Import(Import),
     /// List the images of the library, newest of each family first
@@ -207,6 +209,16 @@ pub struct Health {
     /// Accept catalogs that are not signed by Microsoft
     #[arg(long)]
     pub allow_unsigned: bool,
+    /// The dictionary of manifests, for an image whose servicing stack (wcp.dll) is damaged
+    #[arg(long, value_name = "FILE")]
+    pub dictionary: Option<PathBuf>,
+}
+
+/// Compare an image with what native servicing would have made of its packages
+#[derive(Debug, Args)]
+pub struct VerifyNative {
+    /// The image: win.iso:1, or a medium, of which all images are compared
+    pub image: String,
     /// The dictionary of manifests, for an image whose servicing stack (wcp.dll) is damaged
     #[arg(long, value_name = "FILE")]
     pub dictionary: Option<PathBuf>,

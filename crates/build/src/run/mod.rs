@@ -201,10 +201,11 @@ impl Plan {
         let index = image.index;
         let mut opened = self.open_image(index, &Blobs::default())?;
         let context = self.context(&opened);
-        let plan = |step: &Box<dyn Step>| {
+        let steps = image.steps.iter().map(AsRef::as_ref);
+        let plan = |step: &dyn Step| {
             step.plan_packages(&mut opened, &context).map_err(|source| RunError::Step { index, step: step.kind().name, source })
         };
-        image.steps.iter().map(plan).collect()
+        steps.map(plan).collect()
     }
 
     fn open_image(&self, index: u32, blobs: &Blobs) -> Result<Image, RunError> {

@@ -12,6 +12,7 @@ mod media;
 mod recipe;
 mod registry;
 mod servicing;
+mod verify_native;
 
 use std::path::PathBuf;
 
@@ -40,6 +41,7 @@ pub fn run(arguments: Arguments, printer: &Printer) -> Result {
         Command::Features(features) => servicing::features(&features, printer),
         Command::Capabilities(capabilities) => servicing::capabilities(&capabilities, printer),
         Command::Health(health) => health::run(&health, printer),
+        Command::VerifyNative(verify) => verify_native::run(&verify, printer),
         Command::Import(import) => media::import(&import, global, printer),
         Command::List => media::list(global, printer),
         Command::Show(show) => media::show(&show, global, printer),

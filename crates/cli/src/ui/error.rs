@@ -147,4 +147,5 @@ user_errors!(
     wimwright_build::library::ImportError,
     wimwright_image::registry::RegistryPathError,
     wimwright_servicing::cbs::store::StoreError,
+    wimwright_servicing::cbs::verify::VerifyError,
 );

@@ -279,11 +279,14 @@ fn check_memory<'a>(name: &str, members: impl IntoIterator<Item = &'a ArchiveMem
     Err(MsuError::TooLarge { name: name.to_owned(), reason: limit })
 }
 
+/// A package in a container: its name, its files, and the cabinet itself where it is one.
+type NestedPackage = (String, Arc<dyn Archive>, Option<Arc<dyn ReadAt>>);
+
 /// What lies in a container that is not itself a package.
 #[derive(Default)]
 struct Contents {
     /// Name, archive, and the bytes where it is a cabinet.
-    packages: Vec<(String, Arc<dyn Archive>, Option<Arc<dyn ReadAt>>)>,
+    packages: Vec<NestedPackage>,
     psf: Vec<(String, Arc<dyn ReadAt>)>,
     requests: Vec<ServicingRequest>,
     properties: Option<PackageProperties>,

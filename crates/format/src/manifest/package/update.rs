@@ -32,8 +32,8 @@ pub struct Update {
 pub struct Selectable {
     /// `disposition`.
     pub disposition: Option<Disposition>,
-    /// `detectNone/@default`: true for a feature that is on where nobody says so (Internet Explorer's package, which is on once it is
-    /// added, has `true`), false for one that is off; `None` when not stated.
+    /// `detectNone/@default`: whether the feature is on where no older version says otherwise; `None` when not stated. Evidence: Hyper-V
+    /// (`false`), Internet Explorer and the search engine (`true`), see `docs/formats/cbs_plan.md`.
     pub detect_none: Option<bool>,
 }
 
@@ -67,7 +67,7 @@ pub enum Detection {
 pub struct Elevation {
     /// `elevate`: `install`, `serviceLevel`, `distribution`, `revision`.
     pub elevate: Option<String>,
-    /// The component in its new version.
+    /// The component in its new version. KB2999226 names four here; what the others mean is not known, and the first decides.
     pub identity: Identity,
 }
 

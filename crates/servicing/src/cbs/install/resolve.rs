@@ -28,6 +28,8 @@ pub(super) struct Touched {
     pub source: Option<usize>,
     /// True when its manifest and files are to be put into the store.
     pub stage: bool,
+    /// True when its files leave the store: nothing has it staged any more.
+    pub strip: bool,
     /// Deployments that it belongs to from now on.
     pub added: BTreeSet<String>,
     /// Deployments that it belongs to no more.
@@ -53,15 +55,21 @@ pub(super) struct DeploymentChange {
 }
 
 impl DeploymentChange {
-    /// True when an update has it installed.
-    pub fn is_installed(&self) -> bool {
-        self.references.iter().any(|name| name.starts_with("i!"))
+    /// True when an update has it in the store with its files.
+    pub fn is_staged(&self) -> bool {
+        self.references.iter().any(|name| is_staging(name))
     }
 
     /// True when nothing refers to it any more.
     pub fn is_dropped(&self) -> bool {
         self.references.is_empty()
     }
+}
+
+/// True for the name of a reference that needs files: staged or installed.
+fn is_staging(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with("s!") || name.starts_with("i!")
 }
 
 /// A component family whose winner may change, within one `major.minor`.
@@ -96,27 +104,37 @@ impl Resolver<'_> {
             self.add_package(change, &mut resolution)?;
         }
         self.count_deployments(&mut resolution)?;
+        self.count_payload(&mut resolution)?;
         self.count_versions(&mut resolution)?;
         Ok(resolution)
     }
 
     fn add_package(&self, change: &PackageChange, resolution: &mut Resolution) -> Result<(), InstallError> {
-        for update_change in &change.updates {
-            let update = change.manifest.updates.get(update_change.update);
-            let update =
-                update.ok_or_else(|| InstallError::NoUpdate { package: change.package.to_string(), update: update_change.update })?;
+        // A package that goes takes all its references along: those of features without files, too.
+        let updates: Vec<(usize, State)> = match change.after {
+            State::ABSENT => (0..change.manifest.updates.len()).map(|number| (number, State::ABSENT)).collect(),
+            _ => change.updates.iter().map(|update| (update.update, update.after)).collect(),
+        };
+        for (number, after) in updates {
+            let update = change.manifest.updates.get(number);
+            let update = update.ok_or_else(|| InstallError::NoUpdate { package: change.package.to_string(), update: number })?;
             let reference = Reference::new(&change.package, &update.name);
             for payload in &update.payload {
                 let (Payload::Component(identity) | Payload::Driver { identity, .. }) = payload else { continue };
                 let key = identity.deployment_key();
                 if !resolution.deployments.contains_key(&key) {
+                    if change.after == State::ABSENT && self.store.deployment(&key)?.is_none() {
+                        continue;
+                    }
                     let opened = self.open_deployment(change, identity, &key, resolution)?;
                     resolution.deployments.insert(key.clone(), opened);
                 }
                 let Some(deployment) = resolution.deployments.get_mut(&key) else { continue };
-                let kinds: &[ReferenceKind] = match update_change.after {
+                let kinds: &[ReferenceKind] = match after {
                     State::INSTALLED | State::PERMANENT => &[ReferenceKind::Planned, ReferenceKind::Staged, ReferenceKind::Installed],
                     state if state.is_staged() => &[ReferenceKind::Planned, ReferenceKind::Staged],
+                    // A feature without files: its package still knows what it would need.
+                    _ if change.after.is_staged() => &[ReferenceKind::Planned],
                     _ => &[],
                 };
                 for kind in [ReferenceKind::Planned, ReferenceKind::Staged, ReferenceKind::Installed] {
@@ -176,9 +194,19 @@ impl Resolver<'_> {
         resolution: &mut Resolution,
     ) -> Result<Vec<String>, InstallError> {
         let mut closure = BTreeSet::new();
-        let mut open = vec![root.clone()];
-        while let Some(identity) = open.pop() {
+        // The way down from the deployment, each step with what is still to be looked at below it.
+        let mut way = vec![(String::new(), vec![root.clone()])];
+        let mut on_way = BTreeSet::new();
+        while let Some((above, below)) = way.last_mut() {
+            let Some(identity) = below.pop() else {
+                on_way.remove(above);
+                way.pop();
+                continue;
+            };
             let keyform = identity.keyform();
+            if on_way.contains(&keyform) {
+                return Err(InstallError::Cycle { package: change.package.to_string(), component: keyform });
+            }
             if !closure.insert(keyform.clone()) {
                 continue;
             }
@@ -197,7 +225,9 @@ impl Resolver<'_> {
                 }
             }
             if let Some(touched) = resolution.components.get(&keyform) {
-                open.extend(touched.manifest.component.install_dependencies().cloned());
+                let below = touched.manifest.component.install_dependencies().cloned().collect();
+                on_way.insert(keyform.clone());
+                way.push((keyform, below));
             }
         }
         Ok(closure.into_iter().collect())
@@ -232,7 +262,7 @@ impl Resolver<'_> {
             (None, Some(delivered)) => (delivered, true),
             (None, None) => return Ok(None),
         };
-        Ok(Some(Touched { manifest, source, stage, added: BTreeSet::new(), dropped: BTreeSet::new() }))
+        Ok(Some(Touched { manifest, source, stage, strip: false, added: BTreeSet::new(), dropped: BTreeSet::new() }))
     }
 
     /// True when every file of the component is in the store.
@@ -252,6 +282,36 @@ impl Resolver<'_> {
         Ok(())
     }
 
+    /// Which components lose their files: those that a deployment had staged, and none has any more.
+    fn count_payload(&self, resolution: &mut Resolution) -> Result<(), InstallError> {
+        let lost = |deployment: &&DeploymentChange| !deployment.is_staged() && deployment.removed.iter().any(|name| is_staging(name));
+        let concerned: BTreeSet<String> =
+            resolution.deployments.values().filter(lost).flat_map(|deployment| deployment.closure.iter().cloned()).collect();
+        for keyform in concerned {
+            let staged = self.is_referred(resolution, &keyform, is_staging)?;
+            if let Some(touched) = resolution.components.get_mut(&keyform) {
+                touched.strip = !staged && !touched.manifest.component.files.is_empty();
+            }
+        }
+        Ok(())
+    }
+
+    /// True when any deployment of a component will have such a reference.
+    fn is_referred(&self, resolution: &Resolution, keyform: &str, is_such: fn(&str) -> bool) -> Result<bool, InstallError> {
+        let known = component_deployments(self.store, keyform)?;
+        let added = resolution.components.get(keyform).into_iter().flat_map(|touched| &touched.added);
+        for key in known.iter().chain(added) {
+            let referred = match resolution.deployments.get(key) {
+                Some(deployment) => deployment.references.iter().any(|name| is_such(name)),
+                None => self.store.deployment(key)?.unwrap_or_default().references.keys().any(|name| is_such(name)),
+            };
+            if referred {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Which versions are installed from now on, and which win.
     fn count_versions(&self, resolution: &mut Resolution) -> Result<(), InstallError> {
         let mut concerned = BTreeSet::new();
@@ -263,19 +323,9 @@ impl Resolver<'_> {
             }
         }
         for keyform in concerned {
+            let installed = self.is_referred(resolution, &keyform, |name| name.to_ascii_lowercase().starts_with("i!"))?;
             let Some(touched) = resolution.components.get(&keyform) else { continue };
             let identity = touched.manifest.component.identity.clone();
-            let mut installed = false;
-            let known = component_deployments(self.store, &keyform)?;
-            for key in known.iter().chain(&touched.added) {
-                installed |= match resolution.deployments.get(key) {
-                    Some(deployment) => deployment.is_installed(),
-                    None => {
-                        let deployment = self.store.deployment(key)?.unwrap_or_default();
-                        deployment.references.keys().any(|name| name.to_ascii_lowercase().starts_with("i!"))
-                    }
-                };
-            }
             let place = (identity.family_key(), store::bucket(identity.version));
             if !resolution.families.contains_key(&place) {
                 let before = self.store.winner(&identity)?;

@@ -7,31 +7,24 @@ use wimwright_format::regf::{self, Data, Hive};
 use wimwright_image::registry::HiveFile;
 use wimwright_image::{Image, ImageError, ImagePath};
 
-use super::payload::Staged;
+use super::payload::Made;
 use super::resolve::{DeploymentChange, Resolution, Touched};
 use super::{InstallError, Known, image_path};
-use crate::cbs::effects::{Deferred, first_boot_script};
 use crate::cbs::store::{CATALOGS, COMPONENTS, DEPLOYMENTS, STORE_FOLDER, manifest_path, payload_path};
 use crate::files::NewFile;
 
 /// `CF`: the manifests of everything that the deployment stands for are there (smx-smx, facts; seen in CMD.Injector's export).
 const CLOSURE_MANIFESTS_PRESENT: u32 = 4;
+/// `CF`: the component's files were removed (gowim: so in all 3,791 components of a real image that have none).
+const PAYLOAD_DELETED: u32 = 0x40;
 /// Indexes that the servicing stack makes anew when they are gone (abbodi1406's W10UI does so on millions of images).
 const DERIVED_INDEX: &str = r"DerivedData\VersionedIndex";
 /// The same on disk.
 const MANIFEST_CACHE: &str = "/Windows/WinSxS/ManifestCache";
-/// Where Windows Setup looks for scripts that it runs before the first logon.
-const SCRIPTS: &str = "/Windows/Setup/Scripts";
 
 /// Writes what is staged. What nothing refers to any more is [removed](Gone::remove) at the very end: until then it tells which names
 /// in the image are its own.
-pub(super) fn stage(
-    image: &mut Image,
-    resolution: &Resolution,
-    effects: &Known,
-    made: BTreeMap<String, Vec<Staged>>,
-    time: u64,
-) -> Result<Gone, InstallError> {
+pub(super) fn stage(image: &mut Image, resolution: &Resolution, effects: &Known, made: Made, time: u64) -> Result<Gone, InstallError> {
     let mut flags = BTreeMap::<String, BTreeMap<String, u32>>::new();
     for (keyform, touched) in resolution.components.iter().filter(|(_, touched)| touched.stage) {
         let blob = image.blobs.add_bytes(touched.manifest.stored.clone());
@@ -78,6 +71,9 @@ impl Gone {
                 remove(image, &image_path(&keyform, &path)?)?;
             }
         }
+        for keyform in self.payload {
+            remove(image, &image_path(&keyform, &format!("{STORE_FOLDER}/{keyform}"))?)?;
+        }
         for catalog in self.catalogs {
             remove(image, &image_path("", &format!("{STORE_FOLDER}/Catalogs/{catalog}.cat"))?)?;
         }
@@ -85,7 +81,7 @@ impl Gone {
     }
 }
 
-fn remove(image: &mut Image, path: &ImagePath) -> Result<(), InstallError> {
+pub(super) fn remove(image: &mut Image, path: &ImagePath) -> Result<(), InstallError> {
     if image.tree.get(path).is_some() {
         image.tree.remove(path)?;
     }
@@ -96,6 +92,8 @@ fn remove(image: &mut Image, path: &ImagePath) -> Result<(), InstallError> {
 #[derive(Default)]
 pub(super) struct Gone {
     components: Vec<String>,
+    /// Components whose files alone are gone.
+    payload: Vec<String>,
     catalogs: Vec<String>,
 }
 
@@ -176,8 +174,9 @@ fn write_component(
         if !values.iter().any(|value| value.name().to_ascii_lowercase().starts_with("c!")) {
             hive.delete_key(found, time)?;
             gone.components.push(keyform.to_owned());
+            return Ok(());
         }
-        return Ok(());
+        return if touched.strip { strip_component(hive, found, keyform, time, gone) } else { Ok(()) };
     }
     let component = &touched.manifest.component;
     let found = hive.create_path(&path, time)?;
@@ -198,6 +197,20 @@ fn write_component(
     for (file, flags) in flags.into_iter().flatten() {
         set(hive, found, &payload_value_name(file), &Data::Dword(*flags), time)?;
     }
+    if touched.strip { strip_component(hive, found, keyform, time, gone) } else { Ok(()) }
+}
+
+/// Notes that a component has no files any more.
+fn strip_component(hive: &mut Hive, key: regf::KeyId, keyform: &str, time: u64, gone: &mut Gone) -> Result<(), regf::Error> {
+    let known = match hive.value(key, "CF")? {
+        Some(value) => match Data::decode(value.kind(), &value.data()?) {
+            Data::Dword(flags) => flags,
+            _ => 0,
+        },
+        None => 0,
+    };
+    set(hive, key, "CF", &Data::Dword(known | PAYLOAD_DELETED), time)?;
+    gone.payload.push(keyform.to_owned());
     Ok(())
 }
 
@@ -217,48 +230,5 @@ fn drop_manifest_cache(image: &mut Image) -> Result<(), InstallError> {
     for name in names {
         remove(image, &image_path("", &format!("{MANIFEST_CACHE}/{name}"))?)?;
     }
-    Ok(())
-}
-
-/// Lays down the script that finishes deferred work, and has Windows Setup call it (learn.microsoft.com, "Add a custom script to
-/// Windows Setup": `SetupComplete.cmd` runs as SYSTEM after Setup, before the first logon).
-pub(super) fn first_boot(image: &mut Image, deferred: &[(String, Deferred)], time: u64) -> Result<(), InstallError> {
-    const SCRIPT: &str = "wimwright-first-boot.cmd";
-    const CALL: &str = "call \"%WINDIR%\\Setup\\Scripts\\wimwright-first-boot.cmd\"\r\n";
-    let Some(script) = first_boot_script(deferred) else { return Ok(()) };
-    let path = format!("{SCRIPTS}/{SCRIPT}");
-    let mut text = match image.tree.at(&path) {
-        Some(_) => String::from_utf8_lossy(&image.read(&path)?).into_owned(),
-        None => String::new(),
-    };
-    if text.is_empty() {
-        text = script;
-    } else {
-        // Work of an earlier installation stays; what both have is done once.
-        for line in script.split_inclusive("\r\n").filter(|line| !line.trim().is_empty()) {
-            if !text.contains(line) {
-                text.push_str(line);
-            }
-        }
-    }
-    put_text(image, &path, text, time)?;
-    let complete = format!("{SCRIPTS}/SetupComplete.cmd");
-    let mut text = match image.tree.at(&complete) {
-        Some(_) => String::from_utf8_lossy(&image.read(&complete)?).into_owned(),
-        None => String::new(),
-    };
-    if !text.contains(CALL.trim_end()) {
-        if !text.is_empty() && !text.ends_with('\n') {
-            text.push_str("\r\n");
-        }
-        text.push_str(CALL);
-        put_text(image, &complete, text, time)?;
-    }
-    Ok(())
-}
-
-fn put_text(image: &mut Image, path: &str, text: String, time: u64) -> Result<(), InstallError> {
-    let blob = image.blobs.add_bytes(text.into_bytes());
-    NewFile { attributes: None, security: None, time }.put_blob(image, &image_path("", path)?, blob)?;
     Ok(())
 }
