@@ -27,7 +27,7 @@ pub struct AddUpdate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
-    /// `native`; `plan` says why.
+    /// `native` for every package.
     Auto,
     /// Wimwright, into the image.
     Native,
