@@ -6,7 +6,7 @@
 //! leads back to the base first.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use wimwright_codec::delta;
 use wimwright_format::manifest::component::File;
@@ -24,10 +24,10 @@ const LARGEST_FILE: u64 = 2 << 30;
 pub(super) struct Staged {
     /// Name in the component's folder.
     pub name: String,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
+    /// Its bytes, shared by the entries of a manifest that share the payload file.
+    pub bytes: Arc<[u8]>,
     /// Differentials that are kept beside it: folder (`f`, `r`, `n`) and bytes.
-    pub differentials: Vec<(&'static str, Vec<u8>)>,
+    pub differentials: Vec<(&'static str, Arc<[u8]>)>,
 }
 
 impl Staged {
@@ -61,7 +61,7 @@ pub(super) fn make(
         }
         let read = Mutex::new(HashMap::with_capacity(wanted.len()));
         source.read_files(&wanted, &|path, bytes| {
-            read.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), bytes.to_vec());
+            read.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), Arc::from(bytes));
             Ok(())
         })?;
         let mut read = read.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -81,13 +81,13 @@ pub(super) fn make(
                     }
                     PayloadForm::Null => {
                         let differential = take("n\\")?;
-                        let bytes = apply(keyform, file, &[], &differential)?;
+                        let bytes = apply(keyform, file, &[], &differential)?.into();
                         Staged { name: file.payload_name().to_owned(), bytes, differentials: vec![("n", differential)] }
                     }
                     PayloadForm::Forward { reverse } => {
                         let forward = take("f\\")?;
                         let back = if reverse { Some(take("r\\")?) } else { None };
-                        let bytes = from_base(store, &touched.manifest.component.identity, keyform, file, &forward)?;
+                        let bytes = from_base(store, &touched.manifest.component.identity, keyform, file, &forward)?.into();
                         let differentials = [("f", Some(forward)), ("r", back)];
                         let differentials = differentials.into_iter().filter_map(|(folder, bytes)| Some((folder, bytes?))).collect();
                         Staged { name: file.payload_name().to_owned(), bytes, differentials }
