@@ -46,6 +46,12 @@ pub enum JobError {
     /// Nothing was to be written.
     #[error("the recipe has no `output`, and none was given")]
     NoOutput,
+    /// Packages for Windows Setup need a medium.
+    #[error("`{}` is no medium: packages with `engine: setup` are installed by Windows Setup, from an `iso` or `folder`", path.display())]
+    SetupWithoutMedium {
+        /// The output.
+        path: PathBuf,
+    },
     /// The recipe does not fit the medium.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
@@ -144,6 +150,12 @@ impl Job<'_> {
         let Self { recipe, recipe_name, medium, outputs, threads: _, library, events, started, tool_version } = self;
         let medium_stamp = medium_stamp(&medium);
         let plan = Plan::new(recipe, medium)?;
+        if !plan.setup.is_empty()
+            && let Some(output) = outputs.iter().find(|output| !matches!(output, Output::Iso(_) | Output::Folder(_)))
+        {
+            return Err(JobError::SetupWithoutMedium { path: output.path().path.clone() });
+        }
+        let medium_stamp = format!("{medium_stamp}\n{}", serde_json::to_string(&plan.setup).unwrap_or_default());
         let made_from = |output: &Output, results: &[InputId]| fingerprint(output, results, &medium_stamp, tool_version);
         let timing = || Timing { started: started.clone(), total_seconds: events.elapsed().saturating_sub(begun).as_secs_f64() };
 

@@ -25,6 +25,9 @@ fn the_recipe_uses_every_step() {
         let mut kinds: Vec<_> = recipe.steps(image).iter().map(StepSpec::kind).collect();
         kinds.sort_unstable();
         kinds.dedup();
-        assert_eq!(kinds, ["apps.add", "apps.remove", "default-apps", "files", "metadata", "registry", "start-layout", "unattend"]);
+        assert_eq!(
+            kinds,
+            ["apps.add", "apps.remove", "default-apps", "files", "metadata", "packages", "registry", "start-layout", "unattend"]
+        );
     }
 }

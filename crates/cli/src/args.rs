@@ -125,6 +125,9 @@ pub struct Build {
 pub struct Plan {
     #[command(flatten)]
     pub recipe: RecipeArguments,
+    /// For every Windows package and update that was looked at: what was decided, and why
+    #[arg(long)]
+    pub why: bool,
 }
 
 /// Pin every input of a recipe by SHA-256, in recipe.lock

@@ -409,11 +409,11 @@ fn registry_elements(xml: &mut String, registry: &[RegistryValue]) {
 fn update_element(xml: &mut String, update: &Update) {
     let _ = write!(xml, "    <update name=\"{}\">\r\n", update.name);
     if let Some(on) = update.feature {
-        // `default` states whether the feature is off.
+        // `default` states whether the feature is on where nobody says: so Internet Explorer's package is, which is on once it is added.
         let _ = write!(
             xml,
             "      <selectable disposition=\"staged\">\r\n        <detectNone default=\"{}\" />\r\n      </selectable>\r\n",
-            !on
+            on
         );
     }
     match &update.applicable {

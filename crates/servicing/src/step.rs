@@ -8,6 +8,7 @@ use wimwright_format::io::ReadAt;
 use wimwright_image::{Image, ImageError};
 
 use crate::cbs::install::PackageReport;
+use crate::cbs::step::PackagePlan;
 
 /// The kind of a step and its revision. The revision is raised whenever the result for equal input changes, so that
 /// results cached by an older release are not taken for this one's.
@@ -146,6 +147,14 @@ pub trait Step: Send + Sync {
 
     /// What will be done, one line each, for `plan`.
     fn describe(&self) -> Vec<String>;
+
+    /// What it will do with each Windows package, and why; `None` for a step that is not about packages. The image is read only.
+    ///
+    /// # Errors
+    /// What [`Step::apply`] would fail with before it changes anything.
+    fn plan_packages(&self, _image: &mut Image, _context: &Context) -> Result<Option<PackagePlan>, StepError> {
+        Ok(None)
+    }
 
     /// Does it.
     ///

@@ -2,6 +2,7 @@
 //!
 //! A person writes in any order. The order in which it is done is [`StepSpec`]'s: what Microsoft's dynamic update
 //! documentation orders (`windows/deployment/update/media-dynamic-update.md` of windows-itpro-docs) comes in that order;
+//! packages of Windows come first, since all else builds on them, and within them its order holds (`wimwright_servicing::cbs::plan`);
 //! what it leaves open (apps, files, layout, registry, answer file) follows OSDBuilder's `New-OSBuild`, which removes apps
 //! before it adds files.
 
@@ -10,10 +11,11 @@ use serde::Serialize;
 
 use super::decode::{Context, Decode, Fields, Reported};
 use super::files::{FileChange, Missing};
+use super::packages::{AddUpdate, Capabilities, Features, Packages, RemovePackages, Servicing};
 use super::registry::RegistryChange;
 use super::select::Selection;
 use super::source::Spanned;
-use super::values::{HostPath, ImagePath, OneOrMany, Pattern, path_alone};
+use super::values::{HostPath, ImagePath, OneOrMany, Pattern, text_alone};
 use super::yaml::{Node, Value};
 
 /// What is done to some of the medium's images. Several entries may mean the same image: all of them apply, in the
@@ -24,6 +26,22 @@ pub struct ImageEntry {
     /// Which images; without it, all.
     #[serde(default)]
     pub select: Selection,
+    /// Updates to install: files, and folders in which they are looked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<AddUpdate>")]
+    pub updates: Vec<AddUpdate>,
+    /// Features on demand to add.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<Capabilities>,
+    /// Optional features to enable and to disable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub features: Option<Features>,
+    /// Packages to remove.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packages: Option<RemovePackages>,
+    /// How updates, capabilities, features and packages are dealt with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub servicing: Option<Servicing>,
     /// Provisioned apps to remove and to add.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub apps: Option<Apps>,
@@ -69,7 +87,7 @@ pub struct Apps {
 /// An app package to provision. A path alone is its `package`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-#[schemars(transform = path_alone)]
+#[schemars(transform = text_alone)]
 pub struct AddApp {
     /// The package or bundle: `.appx`, `.msix`, `.appxbundle`, `.msixbundle`.
     pub package: HostPath,
@@ -85,7 +103,7 @@ pub struct AddApp {
 /// The answer file. A path alone is its `file`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-#[schemars(transform = path_alone)]
+#[schemars(transform = text_alone)]
 pub struct Unattend {
     /// The answer file on this machine.
     pub file: HostPath,
@@ -118,6 +136,8 @@ pub struct Metadata {
 /// What one step does, with its typed options.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepSpec {
+    /// Updates, capabilities and features are installed, packages removed.
+    Packages(Box<Packages>),
     /// Provisioned apps are removed.
     RemoveApps {
         /// The names.
@@ -146,6 +166,7 @@ impl StepSpec {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::Packages(_) => "packages",
             Self::RemoveApps { .. } => "apps.remove",
             Self::AddApps(_) => "apps.add",
             Self::Files(_) => "files",
@@ -160,20 +181,21 @@ impl StepSpec {
     /// Place in the canonical order: smaller is done first.
     fn rank(&self) -> usize {
         match self {
-            Self::RemoveApps { .. } => 0,
-            Self::AddApps(_) => 1,
-            Self::Files(_) => 2,
-            Self::StartLayout(_) => 3,
-            Self::DefaultApps(_) => 4,
-            Self::Registry(_) => 5,
-            Self::Unattend(_) => 6,
-            Self::Metadata(_) => 7,
+            Self::Packages(_) => 0,
+            Self::RemoveApps { .. } => 1,
+            Self::AddApps(_) => 2,
+            Self::Files(_) => 3,
+            Self::StartLayout(_) => 4,
+            Self::DefaultApps(_) => 5,
+            Self::Registry(_) => 6,
+            Self::Unattend(_) => 7,
+            Self::Metadata(_) => 8,
         }
     }
 }
 
 impl ImageEntry {
-    /// The entry's steps in no particular order.
+    /// The entry's steps in no particular order, but for packages.
     fn specs(&self) -> impl Iterator<Item = StepSpec> {
         let apps = self.apps.clone().unwrap_or_default();
         [
@@ -191,9 +213,15 @@ impl ImageEntry {
     }
 }
 
-/// The steps of several entries in the order in which they are done: by kind, and within a kind as written.
-pub(super) fn ordered_steps<'e>(entries: impl Iterator<Item = &'e ImageEntry>) -> Vec<StepSpec> {
+/// The steps of several entries in the order in which they are done: by kind, and within a kind as written. What all of them say of
+/// packages is one step.
+pub(super) fn ordered_steps<'e>(entries: impl Iterator<Item = &'e ImageEntry> + Clone) -> Vec<StepSpec> {
+    let mut packages = Packages::default();
+    entries.clone().for_each(|entry| packages.add(entry));
     let mut steps: Vec<_> = entries.flat_map(ImageEntry::specs).collect();
+    if !packages.is_nothing() {
+        steps.push(StepSpec::Packages(Box::new(packages)));
+    }
     steps.sort_by_key(StepSpec::rank);
     steps
 }
@@ -201,12 +229,19 @@ pub(super) fn ordered_steps<'e>(entries: impl Iterator<Item = &'e ImageEntry>) -
 impl Decode for ImageEntry {
     fn decode(node: &Node, context: &mut Context) -> Result<Self, Reported> {
         let mut fields = Fields::of(node, context)?;
-        let (select, apps, files) = (fields.or_default("select"), fields.optional("apps"), fields.or_default("files"));
+        let (select, updates, capabilities) = (fields.or_default("select"), fields.or_default("updates"), fields.optional("capabilities"));
+        let (features, packages, servicing) = (fields.optional("features"), fields.optional("packages"), fields.optional("servicing"));
+        let (apps, files) = (fields.optional("apps"), fields.or_default("files"));
         let (start_layout, default_apps) = (fields.optional("start-layout"), fields.optional("default-apps"));
         let (registry, unattend, metadata) = (fields.or_default("registry"), fields.optional("unattend"), fields.optional("metadata"));
         fields.finish();
         Ok(Self {
             select: select?,
+            updates: updates?,
+            capabilities: capabilities?,
+            features: features?,
+            packages: packages?,
+            servicing: servicing?,
             apps: apps?,
             files: files?,
             start_layout: start_layout?,

@@ -165,9 +165,13 @@ fn entry_paths(entry: &super::ImageEntry) -> Vec<&HostPath> {
     });
     let apps = entry.apps.iter().flat_map(|apps| &apps.add);
     let apps = apps.flat_map(|app| std::iter::once(&app.package).chain(&app.dependencies).chain(&app.license));
+    let offers = entry.capabilities.iter().flat_map(|capabilities| &capabilities.source);
+    let offers = offers.chain(entry.features.iter().flat_map(|features| &features.source));
+    let servicing = entry.servicing.iter().flat_map(|servicing| servicing.roots.iter().chain(&servicing.dictionary));
+    let packages = entry.updates.iter().map(|update| &update.path).chain(offers).chain(servicing);
     let single =
         [&entry.start_layout, &entry.default_apps].into_iter().flatten().chain(entry.unattend.as_ref().map(|unattend| &unattend.file));
-    files.chain(registry).chain(apps).chain(single).collect()
+    packages.chain(files).chain(registry).chain(apps).chain(single).collect()
 }
 
 impl Lock {

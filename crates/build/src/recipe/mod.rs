@@ -18,6 +18,7 @@ mod image;
 mod load;
 mod lock;
 mod output;
+mod packages;
 mod registry;
 mod select;
 mod source;
@@ -44,10 +45,11 @@ pub use output::{
     BootPrompt, Compression, EsdOutput, FolderOutput, InstallFormat, InstallImage, IsoOutput, Level, Output, SwmOutput, WimCompression,
     WimOutput,
 };
+pub use packages::{AddUpdate, Capabilities, Deferred, DisableFeature, Engine, Features, Packages, RemovePackages, Servicing};
 pub use registry::{DEFAULT_VALUE, DeleteKey, RegistryChange, RegistryData, SetValues};
 pub use select::{ImageFacts, Selection, Selector};
 pub use source::{Location, Position, Sources, Spanned};
-pub use values::{ByteSize, HostPath, ImagePath, Pattern, Timestamp};
+pub use values::{ByteSize, HostPath, ImagePath, Name, Pattern, Timestamp};
 
 use decode::{Context, Decode, Fields, Reported};
 use values::OneOrMany;

@@ -45,10 +45,21 @@ fn everything_is_read() {
     let professional = ImageFacts { index: 6, name: "Windows 11 Pro", edition: "Professional" };
     let kinds: Vec<_> = recipe.steps(professional).iter().map(StepSpec::kind).collect();
     // The included file's entry comes first; then Microsoft's order whatever the author's.
-    let order =
-        ["apps.remove", "apps.add", "files", "files", "start-layout", "default-apps", "registry", "unattend", "unattend", "metadata"];
+    let order = [
+        "packages",
+        "apps.remove",
+        "apps.add",
+        "files",
+        "files",
+        "start-layout",
+        "default-apps",
+        "registry",
+        "unattend",
+        "unattend",
+        "metadata",
+    ];
     assert_eq!(kinds, order);
-    let StepSpec::Files(changes) = &recipe.steps(professional)[3] else { panic!("files") };
+    let StepSpec::Files(changes) = &recipe.steps(professional)[4] else { panic!("files") };
     let FileChange::Add(add) = &changes[0] else { panic!("add") };
     assert_eq!(add.to.as_str(), "/ProgramData/Contoso/Tools");
     assert_eq!(add.source.path, Path::new("Tools"));
@@ -237,7 +248,7 @@ unknown key `file`
   |
 5 |     file: x
   |     ^^^^
-  = did you mean `files`? allowed here: `select`, `apps`, `files`, `start-layout`, `default-apps`, `registry`, `unattend`, `metadata`
+  = did you mean `files`? allowed here: `select`, `updates`, `capabilities`, `features`, `packages`, `servicing`, `apps`, `files`, `start-layout`, `default-apps`, `registry`, `unattend`, `metadata`
 
 `C:\\Windows` has a drive: a path in an image starts with `/` at the image's own root
  --> recipe.yaml:7:29
@@ -473,7 +484,14 @@ fn a_lock_says_what_changed() {
         "VCLibs.appx",
         "Win11.iso",
         "assoc.xml",
+        "base.bin",
+        "fod",
+        "kb",
+        "late.cab",
         "layout.xml",
+        "more.cab",
+        "root.cer",
+        "sxs",
         "tweaks.reg",
         "u2.xml",
         "unattend.xml",
@@ -534,6 +552,63 @@ fn a_folder_is_fingerprinted_by_its_content() {
     std::fs::remove_file(root.path().join("one/link")).unwrap();
     std::os::unix::fs::symlink("b", root.path().join("one/link")).unwrap();
     assert_ne!(linked, of("one"));
+}
+
+#[test]
+fn packages_of_all_entries_are_one_step() {
+    let recipe = load(
+        "recipe: 1
+images:
+  - { updates: ./kb, servicing: { engine: native, deferred: fail, roots: a.cer }, files: { content: x, to: /x } }
+  - { select: 1, updates: [{ path: x.msu, engine: setup }], capabilities: { source: ./fod } }
+  - { select: [1, 2], capabilities: { add: OpenSSH.Server }, servicing: { deferred: defer, roots: b.cer } }
+  - { select: 3, servicing: { allow-unsigned: true } }
+",
+    )
+    .unwrap();
+    let steps = |index| recipe.steps(ImageFacts { index, name: "", edition: "" });
+    let StepSpec::Packages(packages) = &steps(1)[0] else { panic!("packages come first") };
+    assert_eq!(steps(1).len(), 2);
+    let updates: Vec<_> = packages.updates.iter().map(|update| (update.path.canonical(), update.engine)).collect();
+    assert_eq!(updates, [("kb", None), ("x.msu", Some(Engine::Setup))]);
+    assert_eq!(packages.capabilities[0].value.as_str(), "OpenSSH.Server");
+    assert_eq!(packages.offers[0].canonical(), "fod");
+    let servicing = &packages.servicing;
+    assert_eq!((servicing.engine, servicing.deferred, servicing.allow_unsigned), (Some(Engine::Native), Some(Deferred::Defer), None));
+    assert_eq!(servicing.roots.iter().map(HostPath::canonical).collect::<Vec<_>>(), ["a.cer", "b.cer"]);
+    let StepSpec::Packages(packages) = &steps(3)[0] else { panic!("packages come first") };
+    assert_eq!((packages.updates.len(), packages.servicing.allow_unsigned), (1, Some(true)));
+    // How things are done is nothing to do; cleanup is.
+    let alone = |servicing: &str| {
+        let recipe = load(&format!("recipe: 1\nimages: {{ servicing: {servicing} }}")).unwrap();
+        recipe.steps(ImageFacts { index: 1, name: "", edition: "" }).len()
+    };
+    assert_eq!((alone("{ allow-unsigned: true, cleanup: false }"), alone("{ cleanup: true }")), (0, 1));
+}
+
+#[test]
+fn slips_in_packages_are_shown_with_what_would_be_right() {
+    let told = |body: &str| refusal(&format!("images:\n  - {body}"));
+    for (body, expected) in [
+        ("updates: [{ file: a.msu }]", ["missing key `path`", "3:15"]),
+        (
+            "updates: [{ path: a.msu, engine: nativ }]",
+            ["unknown value `nativ`", "did you mean `native`? allowed: `auto`, `native`, `setup`"],
+        ),
+        ("updates: ['']", ["not a path", "3:15"]),
+        ("capabilities: { ad: [x] }", ["unknown key `ad`", "did you mean `add`? allowed here: `add`, `source`"]),
+        ("capabilities: { add: ['Language.*'] }", ["`Language.*` is a pattern: a whole name is needed here", "3:27"]),
+        ("features: { enabled: x }", ["unknown key `enabled`", "did you mean `enable`?"]),
+        ("features: { disable: [{ name: x, remove: true }] }", ["unknown key `remove`", "`remove-files`"]),
+        ("features: { disable: [''] }", ["a name cannot be empty", "3:27"]),
+        ("packages: [x]", ["expected a mapping, found a list", "3:15"]),
+        ("servicing: { allow-unsigned: maybe }", ["expected true or false", "3:34"]),
+        ("servicing: { deferred: later }", ["unknown value `later`", "allowed: `defer`, `fail`"]),
+        ("servicing: { allow_unsigned: true }", ["unknown key `allow_unsigned`", "did you mean `allow-unsigned`?"]),
+    ] {
+        let message = told(body);
+        assert!(expected.iter().all(|part| message.contains(part)), "{body}: {message}");
+    }
 }
 
 proptest! {

@@ -234,6 +234,37 @@ text_schema!(Pattern, "Pattern", {
     "description": "A name in which `*` stands for any characters and `?` for one; upper and lower case are the same."
 });
 
+/// The whole name of something of Windows, as DISM shows it; upper and lower case are the same.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Name(String);
+
+impl Name {
+    /// The name as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Decode for Name {
+    fn decode(node: &Node, context: &mut Context) -> Result<Self, Reported> {
+        match context.text("a name", node)? {
+            "" => Err(context.invalid("a name cannot be empty", None, node.position)),
+            text if text.contains(['*', '?']) => {
+                Err(context.invalid(format!("`{text}` is a pattern: a whole name is needed here"), None, node.position))
+            }
+            text => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+text_schema!(Name, "Name", {
+    "type": "string",
+    "pattern": "^[^*?]+$",
+    "description": "A whole name, as DISM shows it; upper and lower case are the same."
+});
+
 /// A moment, as Windows counts: 100-nanosecond units since 1601-01-01T00:00:00Z (FILETIME).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
@@ -349,8 +380,8 @@ impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
     }
 }
 
-/// Lets a schema's mapping be written as its path alone.
-pub(super) fn path_alone(schema: &mut Schema) {
+/// Lets a schema's mapping be written as a text alone: its main value.
+pub(super) fn text_alone(schema: &mut Schema) {
     let mapping = std::mem::take(schema);
     *schema = json_schema!({ "anyOf": [{ "type": "string", "minLength": 1 }, mapping] });
 }

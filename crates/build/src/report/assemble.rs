@@ -3,10 +3,10 @@
 use wimwright_image::medium::MediumKind as HostKind;
 use wimwright_image::{Image, ImageError, RegistryDiff, TreeDiff};
 use wimwright_servicing::inventory::Inventory;
-use wimwright_servicing::step::Certainty as StepCertainty;
 
 use super::{
-    Certainty, Changes, Counts, ImageReport, ImageState, InputMedium, MediumKind, Outcome, OutputReport, RecipeIdentity, Report, Step,
+    Certainty, Changes, Counts, ImageReport, ImageState, InputMedium, MediumKind, Outcome, OutputReport, PackageReport, RecipeIdentity,
+    Report, SetupPackage, Step,
 };
 use crate::output::Written;
 use crate::recipe::{Output, Recipe};
@@ -42,6 +42,7 @@ impl Report {
             recipe: RecipeIdentity { name, digest: recipe.canonical_digest() },
             input: InputMedium { path: plan.medium.path.display().to_string(), kind },
             images: plan.images.iter().map(image).collect(),
+            setup_packages: plan.setup.iter().map(SetupPackage::from).collect(),
             outputs: Vec::new(),
             error: None,
             timing: None,
@@ -86,6 +87,7 @@ impl Report {
                 outcome: Outcome::Failed { error },
                 certainty: Certainty::Exact,
                 details: Vec::new(),
+                packages: Vec::new(),
                 key: String::new(),
                 duration_seconds: None,
             }),
@@ -130,11 +132,9 @@ fn done(step: &StepRun) -> Step {
         kind: step.kind.clone(),
         title: title(&step.description),
         outcome: if step.cached { Outcome::Cached } else { Outcome::Done },
-        certainty: match step.report.certainty {
-            StepCertainty::Exact => Certainty::Exact,
-            StepCertainty::Deferred => Certainty::Deferred,
-        },
+        certainty: step.report.certainty.into(),
         details: step.report.details.clone(),
+        packages: step.report.packages.iter().map(PackageReport::from).collect(),
         key: step.key.to_string(),
         duration_seconds: Some(step.duration.as_secs_f64()),
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html as markup};
 
-use super::{Certainty, Counts, ImageReport, ImageState, MediumKind, Outcome, OutputReport, Report, Step};
+use super::{
+    Certainty, Counts, ImageReport, ImageState, MediumKind, Outcome, OutputReport, PackageReport, Report, SetupPackage, Signature, Step,
+};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -31,6 +33,7 @@ pub fn html(report: &Report) -> String {
                 main {
                     (verdict(report))
                     (glance(report))
+                    @if !report.setup_packages.is_empty() { (setup_packages(&report.setup_packages)) }
                     @if !report.outputs.is_empty() { (outputs(&report.outputs)) }
                     @for image in &report.images { (image_section(image)) }
                 }
@@ -148,6 +151,7 @@ fn image_section(image: &ImageReport) -> Markup {
             @else {
                 @if let Some(after) = &image.after { (before_and_after(&image.before, after, image)) } @else { (before_only(&image.before)) }
                 @if !image.steps.is_empty() { (steps(&image.steps)) }
+                @if image.steps.iter().any(|step| !step.packages.is_empty()) { (packages(&image.steps)) }
                 h3 { "Full lists" }
                 (folded("Packages", &state.packages))
                 (folded("Features", &state.features))
@@ -238,6 +242,79 @@ fn steps(steps: &[Step]) -> Markup {
                 }
             } }
         } }
+    }
+}
+
+/// Windows packages, one row each, with what is left to Windows behind its number.
+fn packages(steps: &[Step]) -> Markup {
+    markup! {
+        h3 { "Windows packages that changed" }
+        div.scroll { table {
+            thead { tr {
+                th scope="col" { "Package" } th scope="col" { "Before" } th scope="col" { "After" }
+                th.right scope="col" { "Components" } th.right scope="col" { "Files" } th.right scope="col" { "Values" }
+                th scope="col" { "Signature" } th scope="col" { "Certainty" }
+            } }
+            tbody { @for package in steps.iter().flat_map(|step| &step.packages) {
+                tr {
+                    th scope="row" {
+                        (code(&package.package))
+                        @if let Some(file) = &package.file { div.soft { "from " (code(file)) } }
+                    }
+                    td { (shown(&package.before)) }
+                    td { (shown(&package.after)) }
+                    td.right { (grouped(package.components)) }
+                    td.right { (grouped(package.files)) }
+                    td.right { (grouped(package.values)) }
+                    td { (signature(package.signature.as_ref())) }
+                    td { (certainty(package)) }
+                }
+            } }
+        } }
+    }
+}
+
+fn setup_packages(packages: &[SetupPackage]) -> Markup {
+    markup! {
+        h2 { "What Windows Setup will install" }
+        p { "From the medium, into whichever image it applies. An image that is applied without Setup does not get it." }
+        div.scroll { table {
+            thead { tr { th scope="col" { "Package" } th scope="col" { "On the medium" } th scope="col" { "Signature" } } }
+            tbody { @for package in packages {
+                tr {
+                    th scope="row" { (code(&package.package)) div.soft { "from " (code(&package.file)) } }
+                    td { (code(&package.path)) details { summary { "SHA-256" } (code(&package.sha256)) } }
+                    td { (signature(Some(&package.signature))) }
+                }
+            } }
+        } }
+    }
+}
+
+fn signature(signature: Option<&Signature>) -> Markup {
+    markup! {
+        @match signature {
+            Some(Signature::Trusted { signer, root }) => { details { summary { "trusted" } (shown(signer)) ", " (shown(root)) } }
+            Some(Signature::Unsigned { reason }) => { details { summary { "unsigned" } (shown(reason)) } }
+            None => { span.soft { "in the image" } }
+        }
+    }
+}
+
+fn certainty(package: &PackageReport) -> Markup {
+    markup! {
+        @if package.deferred.is_empty() { "exact" } @else {
+            span.mark.deferred { "Windows does it later" }
+            details {
+                summary { (plural(package.deferred.len(), "part")) " left to the first start of Windows" }
+                ul { @for part in &package.deferred {
+                    li {
+                        (code(&part.component)) ": " (shown(&part.installer)) " " (code(&part.what)) ", since " (shown(&part.reason)) ": "
+                        @match &part.command { Some(command) => (code(command)), None => "no tool of Windows does it" }
+                    }
+                } }
+            }
+        }
     }
 }
 

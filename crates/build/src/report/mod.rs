@@ -8,6 +8,7 @@
 
 mod assemble;
 mod html;
+mod packages;
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use assemble::error_chain;
 pub use html::html;
+pub use packages::{DeferredPart, Engine, PackageReport, SetupPackage, Signature};
 
 /// What a build did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +31,10 @@ pub struct Report {
     pub input: InputMedium,
     /// The images of the medium, by index.
     pub images: Vec<ImageReport>,
+    /// Packages that Windows Setup will install, from the medium into whichever image it applies. Not installed when an image is applied
+    /// without Setup. Absent when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub setup_packages: Vec<SetupPackage>,
     /// What was written, in the recipe's order.
     pub outputs: Vec<OutputReport>,
     /// Why the build failed where no single step did. Absent when it did not.
@@ -169,6 +175,9 @@ pub struct Step {
     pub certainty: Certainty,
     /// What was done, one line each.
     pub details: Vec<String>,
+    /// What was done with each Windows package, in order. Absent where a step is not about packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<PackageReport>,
     /// The key of its result in the cache, in hexadecimal.
     pub key: String,
     /// How long it took. Absent in a report that is to be compared.

@@ -26,6 +26,7 @@ fn step(kind: &str, title: &str, outcome: Outcome) -> Step {
         outcome,
         certainty: Certainty::Exact,
         details: vec![format!("{title} detail")],
+        packages: vec![],
         key: "00ff".into(),
         duration_seconds: Some(0.125),
     }
@@ -69,6 +70,7 @@ pub(crate) fn sample() -> Report {
                 ],
             },
         ],
+        setup_packages: vec![],
         outputs: vec![OutputReport { path: "out/contoso.iso".into(), kind: MediumKind::Iso, size: 5_834_567_890 }],
         error: None,
         timing: Some(Timing { started: "2026-11-01T08:30:00Z".into(), total_seconds: 83.4 }),

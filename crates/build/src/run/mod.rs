@@ -3,6 +3,7 @@
 mod key;
 mod layer;
 mod resolve;
+mod setup;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use serde::Serialize;
 use thiserror::Error;
 use wimwright_image::medium::{Medium, MediumError};
 use wimwright_image::{Blobs, Image, ImageError, ImageFile};
-use wimwright_servicing::inventory::pending_operations;
+use wimwright_servicing::cbs::step::PackagePlan;
+use wimwright_servicing::inventory::{architecture_name, pending_operations};
 use wimwright_servicing::step::{Context, Step, StepError, StepReport};
 
 use crate::events::{Event, Events};
@@ -21,7 +23,8 @@ use crate::recipe::{ImageFacts, Recipe, RecipeError};
 pub use key::{InputId, StepKey};
 use layer::OpenLayers;
 pub use layer::{CacheSize, LayerError};
-pub use resolve::resolve;
+use resolve::Resolver;
+pub use setup::SetupPackage;
 
 /// Why a plan cannot be made or run.
 #[derive(Debug, Error)]
@@ -58,6 +61,9 @@ pub enum RunError {
         /// Why.
         source: StepError,
     },
+    /// Windows Setup cannot be told to install packages.
+    #[error("the engine `setup` cannot be used")]
+    Setup(#[source] StepError),
     /// The cache cannot be used.
     #[error(transparent)]
     Layer(#[from] LayerError),
@@ -88,6 +94,8 @@ pub struct Plan {
     pub image_path: String,
     /// What happens to each image, in the order of the input.
     pub images: Vec<ImagePlan>,
+    /// Packages that Windows Setup installs from the medium, in that order.
+    pub setup: Vec<SetupPackage>,
     /// The recipe's time, FILETIME; each image's own when the recipe has none.
     epoch: Option<u64>,
 }
@@ -97,7 +105,7 @@ impl Plan {
     ///
     /// # Errors
     /// The medium has no images, a selector means none of them, or an input cannot be used.
-    pub fn new(recipe: &Recipe, medium: Medium) -> Result<Self, RunError> {
+    pub fn new(recipe: &Recipe, mut medium: Medium) -> Result<Self, RunError> {
         let file = medium.install_file()?;
         let image_path = file.path.clone();
         let image_file = medium.open_images(file)?;
@@ -109,13 +117,24 @@ impl Plan {
             .collect();
         let facts: Vec<_> = named.iter().map(|(index, name, edition)| ImageFacts { index: *index, name, edition }).collect();
         recipe.check_selectors(&facts)?;
-        let mut images = Vec::new();
+        let resolver = Resolver::new(recipe);
+        let (mut images, mut requests) = (Vec::new(), Vec::new());
         for image in facts {
             let dropped = recipe.drops(image);
-            let steps = if dropped { Vec::new() } else { resolve(recipe, recipe.steps(image))? };
+            let mut steps = Vec::new();
+            if !dropped {
+                let (resolved, request) = resolver.steps(recipe.steps(image))?;
+                steps = resolved;
+                requests.push(request);
+            }
             images.push(ImagePlan { index: image.index, name: image.name.to_owned(), dropped, steps });
         }
-        Ok(Self { images, medium, image_file, image_path, epoch: recipe.epoch.map(|epoch| epoch.filetime) })
+        let epoch = recipe.epoch.map(|epoch| epoch.filetime);
+        let times = image_file.images().iter().filter_map(|info| info.time("LASTMODIFICATIONTIME"));
+        let context = Context { time: epoch.or(times.max()).unwrap_or_default() };
+        let architecture = image_file.images().iter().find_map(architecture_name);
+        let setup = setup::lay_down(&requests, &mut medium, architecture, &context).map_err(RunError::Setup)?;
+        Ok(Self { images, medium, image_file, image_path, setup, epoch })
     }
 }
 
@@ -171,6 +190,21 @@ impl Plan {
             known.push((key, true));
         }
         Ok(known)
+    }
+
+    /// What the steps of an image will do with Windows packages, and why: for each step, `None` when it is not about packages.
+    /// Such a step is the first of an image, so that the image of the input is what it will be given.
+    ///
+    /// # Errors
+    /// The image cannot be read; the step cannot be done.
+    pub fn planned_packages(&self, image: &ImagePlan) -> Result<Vec<Option<PackagePlan>>, RunError> {
+        let index = image.index;
+        let mut opened = self.open_image(index, &Blobs::default())?;
+        let context = self.context(&opened);
+        let plan = |step: &Box<dyn Step>| {
+            step.plan_packages(&mut opened, &context).map_err(|source| RunError::Step { index, step: step.kind().name, source })
+        };
+        image.steps.iter().map(plan).collect()
     }
 
     fn open_image(&self, index: u32, blobs: &Blobs) -> Result<Image, RunError> {

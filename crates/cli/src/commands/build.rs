@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use wimwright_build::job::{Built, Job};
 use wimwright_build::recipe::{EsdOutput, FolderOutput, HostPath, InstallImage, IsoOutput, Output, Recipe, SwmOutput, WimOutput};
-use wimwright_build::report::{self, Outcome, Report};
+use wimwright_build::report::{self, Outcome, PackageReport, Report, Signature};
 use wimwright_format::file_time::FileTime;
 use wimwright_image::medium::Medium;
 
@@ -121,6 +121,17 @@ pub fn now() -> String {
     i64::try_from(seconds).ok().and_then(FileTime::from_unix_seconds).unwrap_or_default().to_string()
 }
 
+/// What was done with a package, in one line.
+fn package_line(package: &PackageReport) -> String {
+    let state = if package.before == package.after { package.after.clone() } else { format!("{} -> {}", package.before, package.after) };
+    let unsigned = if matches!(package.signature, Some(Signature::Unsigned { .. })) { ", unsigned" } else { "" };
+    let deferred = match package.deferred.len() {
+        0 => String::new(),
+        count => format!(", {count} parts left to the first start of Windows"),
+    };
+    format!("{}: {state}, {} files, {} values{unsigned}{deferred}", package.package, package.files, package.values)
+}
+
 /// The report for a terminal.
 fn render(report: &Report, up_to_date: bool, written: &[PathBuf]) -> String {
     let mut lines = Vec::new();
@@ -152,8 +163,13 @@ fn render(report: &Report, up_to_date: bool, written: &[PathBuf]) -> String {
                 Outcome::Failed { error } => format!("failed: {error}"),
             };
             lines.push(format!("  {}: {how}", step.kind));
+            step.packages.iter().for_each(|package| lines.push(format!("    {}", package_line(package))));
         }
     }
+    if !report.setup_packages.is_empty() {
+        lines.push("left to Windows Setup, which installs it into whichever image it applies (not with a plain image apply)".to_owned());
+    }
+    report.setup_packages.iter().for_each(|package| lines.push(format!("  {} as {}", package.package, package.path)));
     for output in &report.outputs {
         lines.push(format!("output {} ({})", output.path, text::size(output.size)));
     }

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use wimwright_build::library::Library;
 use wimwright_build::recipe::{Fingerprint, Input, Lock as RecipeLock, Media, Recipe, fingerprint};
-use wimwright_build::run::Plan as BuildPlan;
+use wimwright_build::run::{Plan as BuildPlan, SetupPackage};
 use wimwright_image::medium::Medium;
+use wimwright_servicing::cbs::plan::Verdict;
+use wimwright_servicing::cbs::step::PlannedPackage;
 
 use super::{Result, library};
 use crate::args::{Global, Lock, Plan, RecipeArguments};
@@ -117,6 +119,9 @@ pub fn lock(arguments: &Lock, global: &Global, printer: &Printer) -> Result {
 struct Planned {
     media: String,
     images: Vec<PlannedImage>,
+    /// Packages that Windows Setup will install from the medium.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    setup_packages: Vec<SetupPackage>,
     outputs: Vec<String>,
 }
 
@@ -138,6 +143,12 @@ struct PlannedStep {
     /// Key of the result in the cache; unknown behind the first step that is not cached.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    /// Windows packages that it will change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packages: Option<Vec<PlannedPackage>>,
+    /// Why, and why not others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<Vec<Verdict>>,
 }
 
 /// Shows what would be done.
@@ -149,19 +160,23 @@ pub fn plan(arguments: &Plan, global: &Global, printer: &Printer) -> Result {
     let mut images = Vec::new();
     for image in &plan.images {
         let known = plan.cached_steps(image, &library)?;
+        let mut packages = plan.planned_packages(image)?.into_iter();
         let steps = image.steps.iter().enumerate().map(|(number, step)| {
             let found = known.get(number);
+            let (packages, why) = packages.next().flatten().map(|plan| (plan.changes, plan.verdicts)).unzip();
             PlannedStep {
                 kind: step.kind().name.to_owned(),
                 description: step.describe(),
                 cached: found.map(|(_, cached)| *cached),
                 key: found.map(|(key, _)| key.to_string()),
+                packages,
+                why: why.filter(|_| arguments.why),
             }
         });
         images.push(PlannedImage { index: image.index, name: image.name.clone(), dropped: image.dropped, steps: steps.collect() });
     }
     let outputs = recipe.outputs.iter().map(|output| output.path().path.display().to_string()).collect();
-    let planned = Planned { media: media.display().to_string(), images, outputs };
+    let planned = Planned { media: media.display().to_string(), images, setup_packages: plan.setup, outputs };
     printer.result(&planned, || render(&planned))
 }
 
@@ -178,10 +193,18 @@ fn render(planned: &Planned) -> String {
             };
             text.push_str(&format!("  {}. {} ({state})\n", number + 1, step.kind));
             step.description.iter().for_each(|line| text.push_str(&format!("       {line}\n")));
+            step.packages.iter().flatten().for_each(|package| text.push_str(&format!("     * native: {package}\n")));
+            step.why.iter().flatten().for_each(|verdict| text.push_str(&format!("     ? {verdict}\n")));
         }
         if image.steps.is_empty() && !image.dropped {
             text.push_str("  unchanged\n");
         }
+    }
+    if !planned.setup_packages.is_empty() {
+        text.push_str("\nmedium, for Windows Setup, which installs it into whichever image it applies (not with a plain image apply)\n");
+    }
+    for package in &planned.setup_packages {
+        text.push_str(&format!("     * setup: {}, as {}, from {}\n", package.package, package.path, package.file));
     }
     planned.outputs.iter().for_each(|output| text.push_str(&format!("\noutput {output}\n")));
     text

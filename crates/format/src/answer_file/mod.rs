@@ -8,12 +8,15 @@
 
 mod check;
 mod components;
+mod packages;
 #[cfg(test)]
 mod tests;
 
 use crate::xml::{self, Position, Positions, XmlError};
 use std::fmt;
 use std::str::FromStr;
+
+pub use packages::{AddPackagesError, PackageToInstall, add_packages};
 
 /// The namespace of answer files.
 pub const NAMESPACE: &str = "urn:schemas-microsoft-com:unattend";

@@ -152,6 +152,8 @@ pub struct PackageArchive {
     pub layout: Layout,
     /// The PSF, for [`Layout::Psf`].
     pub psf: Option<Arc<dyn ReadAt>>,
+    /// The bytes of the cabinet, if the package is one.
+    pub cabinet: Option<Arc<dyn ReadAt>>,
     /// The archive, and the cabinets nested in it. Where they have the same member, the last one counts, as with `expand.exe`.
     parts: Vec<Arc<dyn Archive>>,
     /// By folded name: the part, and the member's name there.
@@ -233,18 +235,22 @@ impl Update {
     /// See [`MsuError`].
     pub fn open(source: Arc<dyn ReadAt>) -> Result<Self, MsuError> {
         let magic = Magic::read(&*source)?;
-        let archive = open_archive(source, "")?.ok_or(MsuError::UnknownFormat)?;
+        let archive = open_archive(source.clone(), "")?.ok_or(MsuError::UnknownFormat)?;
         let mut update =
             Self { generation: Generation::Loose, packages: Vec::new(), requests: Vec::new(), properties: None, others: Vec::new() };
         if is_package(&archive.members()) {
             update.generation = Generation::Package;
-            update.packages.push(PackageArchive::open(String::new(), archive, None)?);
+            let mut package = PackageArchive::open(String::new(), archive, None)?;
+            package.cabinet = (magic == Magic::Cabinet).then_some(source);
+            update.packages.push(package);
             return Ok(update);
         }
         let mut contents = Contents::read(&*archive, magic)?;
         update.generation = contents.generation(magic);
-        for (name, package) in std::mem::take(&mut contents.packages) {
-            update.packages.push(PackageArchive::open(name, package, Some(&contents.psf))?);
+        for (name, archive, cabinet) in std::mem::take(&mut contents.packages) {
+            let mut package = PackageArchive::open(name, archive, Some(&contents.psf))?;
+            package.cabinet = cabinet;
+            update.packages.push(package);
         }
         update.requests = contents.requests;
         update.properties = contents.properties;
@@ -273,10 +279,14 @@ fn check_memory<'a>(name: &str, members: impl IntoIterator<Item = &'a ArchiveMem
     Err(MsuError::TooLarge { name: name.to_owned(), reason: limit })
 }
 
+/// A package in a container: its name, its files, and the cabinet itself where it is one.
+type NestedPackage = (String, Arc<dyn Archive>, Option<Arc<dyn ReadAt>>);
+
 /// What lies in a container that is not itself a package.
 #[derive(Default)]
 struct Contents {
-    packages: Vec<(String, Arc<dyn Archive>)>,
+    /// Name, archive, and the bytes where it is a cabinet.
+    packages: Vec<NestedPackage>,
     psf: Vec<(String, Arc<dyn ReadAt>)>,
     requests: Vec<ServicingRequest>,
     properties: Option<PackageProperties>,
@@ -313,10 +323,10 @@ impl Contents {
             self.psf.push((member.name, source));
             return Ok(());
         }
-        let Some(archive) = open_archive(source, &member.name)? else { return Ok(()) };
+        let Some(archive) = open_archive(source.clone(), &member.name)? else { return Ok(()) };
         let members = archive.members();
         if is_package(&members) {
-            self.packages.push((member.name, archive));
+            self.packages.push((member.name, archive, (magic == Magic::Cabinet).then_some(source)));
             return Ok(());
         }
         let tells = |inner: &ArchiveMember| {
@@ -358,7 +368,7 @@ impl PackageArchive {
     /// Opens a package. `psf` are the PSF files beside it; `None` where the package stands alone, and its PSF, if it needs
     /// one, is for the caller to find.
     fn open(name: String, archive: Arc<dyn Archive>, psf: Option<&[(String, Arc<dyn ReadAt>)]>) -> Result<Self, MsuError> {
-        let mut package = Self { name, layout: Layout::Expanded, psf: None, parts: Vec::new(), places: HashMap::new() };
+        let mut package = Self { name, layout: Layout::Expanded, psf: None, cabinet: None, parts: Vec::new(), places: HashMap::new() };
         package.add_part(archive.clone());
         let members = archive.members();
         if members.iter().any(|member| ends_with(&member.name, "cablist.ini")) {

@@ -5,6 +5,7 @@ use wimwright_format::appx::{Architecture, Identity, Version};
 use crate::apps;
 use crate::error::Error;
 use crate::msix::AppPackage;
+use crate::updates::{self, UpdateOptions};
 
 /// The recipe's name in its folder. It expects the medium as `practice.iso` beside it and writes `serviced.iso`.
 pub const RECIPE: &str = "recipe.yaml";
@@ -21,10 +22,10 @@ pub struct RecipeFile {
     pub bytes: Vec<u8>,
 }
 
-/// The recipe and its inputs. The app package is unsigned: enough for an image, Windows itself would refuse it.
+/// The recipe and its inputs. App and packages are unsigned: enough for an image, Windows itself would refuse them.
 ///
 /// # Errors
-/// [`Error::Zip`]; packages are made in memory, so none is expected.
+/// [`Error::Zip`] and [`Error::Cabinet`]; all is made in memory, so none is expected.
 pub fn files() -> Result<Vec<RecipeFile>, Error> {
     let app = app()?;
     let family = app.identity.family_name();
@@ -52,7 +53,12 @@ pub fn files() -> Result<Vec<RecipeFile>, Error> {
     ] {
         files.push((path, apps::program(name, size)?));
     }
-    Ok(files.into_iter().map(|(path, bytes)| RecipeFile { path: path.to_owned(), bytes }).collect())
+    let mut files: Vec<_> = files.into_iter().map(|(path, bytes)| RecipeFile { path: path.to_owned(), bytes }).collect();
+    for RecipeFile { path, bytes } in updates::files(&UpdateOptions::default())? {
+        let folder = if path.starts_with("Practice-") { "features" } else { "updates" };
+        files.push(RecipeFile { path: format!("inputs/{folder}/{path}"), bytes });
+    }
+    Ok(files)
 }
 
 fn app() -> Result<AppPackage, Error> {

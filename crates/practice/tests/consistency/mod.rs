@@ -134,19 +134,22 @@ pub fn check_decoded(image: &mut Image, image_architecture: &str, decode: &dyn F
         let of: Vec<_> = values.keys().filter_map(|value| value.strip_prefix("c!")).collect();
         assert!(!of.is_empty(), "{name}");
         let mut installed = false;
-        for deployment in of {
-            let (_, thumbprint, is_installed) = &deployments[deployment];
+        for deployment in &of {
+            let (_, thumbprint, is_installed) = &deployments[*deployment];
             assert!(catalogs[thumbprint].lists(&manifest).is_some(), "{name}");
             installed |= is_installed;
         }
         let winner = winners.get(&component.identity.family_key());
         assert!(!installed || winner.is_some(), "{name}");
         if component.is_deployment {
-            let deployment_key = component.identity.deployment_key();
-            assert!(deployments.contains_key(&deployment_key));
+            // One that only other deployments need is their component, and has no key of its own.
+            let own = component.identity.deployment_key();
+            assert!(of.contains(&own.as_str()) || !deployments.contains_key(&own), "{name}");
             for identity in component.install_dependencies() {
                 let key = keys.get(&identity.keyform()).unwrap_or_else(|| panic!("{name} needs {}", identity.keyform()));
-                assert!(components.value(*key, &format!("c!{deployment_key}")).unwrap().is_some());
+                for deployment in &of {
+                    assert!(components.value(*key, &format!("c!{deployment}")).unwrap().is_some(), "{name}");
+                }
             }
         }
         let architecture = component.identity.architecture.as_deref().unwrap();

@@ -16,6 +16,7 @@ pub mod health;
 pub mod install;
 pub mod listing;
 pub mod plan;
+pub mod setup;
 pub mod source;
 pub mod state;
 pub mod step;

@@ -21,6 +21,8 @@ use wimwright_format::msu::{FilesError, Generation, Layout, MsuError, PackageArc
 use super::dictionary::{Dictionary, DictionaryError};
 use crate::step::Payload;
 
+/// Largest manifest or catalog in a delivery, in bytes: all are read before anything is proven. The largest real ones have 3 MB.
+const LARGEST_MANIFEST: u64 = 64 << 20;
 /// First bytes of a PSF.
 const PSF_MAGIC: &[u8] = b"PSTREAM\0";
 
@@ -91,6 +93,16 @@ pub enum SourceError {
         file: String,
         /// Why.
         source: Box<FilesError>,
+    },
+    /// A manifest or catalog is larger than any.
+    #[error("`{member}` in `{file}` has {length} bytes: at most {LARGEST_MANIFEST} are read")]
+    TooLarge {
+        /// The file.
+        file: String,
+        /// The member.
+        member: String,
+        /// Bytes that it claims.
+        length: u64,
     },
     /// A manifest is damaged.
     #[error("`{member}` in `{file}` is no manifest")]
@@ -284,6 +296,9 @@ impl PackageSource {
             let lower = name.to_ascii_lowercase();
             !lower.contains('\\') && [".mum", ".cat", ".manifest"].iter().any(|ending| lower.ends_with(ending))
         };
+        if let Some((member, length)) = files.iter().find(|(member, length)| is_manifest(member) && *length > LARGEST_MANIFEST) {
+            return Err(SourceError::TooLarge { file: name, member: member.clone(), length: *length });
+        }
         let read = Mutex::new(BTreeMap::<String, Arc<[u8]>>::new());
         let made = archive.make(&is_manifest, &|name, bytes| {
             read.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_ascii_lowercase(), bytes.into());
@@ -366,6 +381,12 @@ impl PackageSource {
                 Ok(id)
             }
         }
+    }
+
+    /// Its bytes, if it is one cabinet with everything in it: what DISM and Windows Setup take.
+    #[must_use]
+    pub fn cabinet(&self) -> Option<Arc<dyn ReadAt>> {
+        self.archive.cabinet.clone().filter(|_| !matches!(self.archive.layout, Layout::Psf { .. }))
     }
 
     /// All packages of the delivery, the root among them.

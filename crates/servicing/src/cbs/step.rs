@@ -12,8 +12,9 @@ use wimwright_image::{Image, ImageError};
 use super::cleanup;
 use super::dictionary::Dictionary;
 use super::install::{DeferredPolicy, InstallError, Options, PackageReport, install};
-use super::plan::{Decision, Disable, Plan, PlanError, Request, plan};
+use super::plan::{Decision, Disable, PackageChange, Plan, PlanError, Request, Verdict, plan};
 use super::source::{self, PackageSource, SourceError, Trust};
+use super::state::State;
 use super::store::{Store, StoreError};
 use crate::inventory::pending_operations;
 use crate::step::{Certainty, Context, Payload, Step, StepError, StepKind, StepReport};
@@ -52,7 +53,7 @@ pub struct Packages {
 }
 
 /// A feature to disable.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct DisableFeature {
     /// Its name.
     pub name: String,
@@ -135,6 +136,65 @@ pub struct Prepared {
     pub plan: Plan,
 }
 
+/// What [`Packages`] will do, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PackagePlan {
+    /// Packages that change, in the order in which that is carried out.
+    pub changes: Vec<PlannedPackage>,
+    /// Everything that was looked at, with the reasons for each yes and no.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// A package that will change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedPackage {
+    /// The package.
+    pub package: String,
+    /// The file that it comes from; `None` when the image has everything.
+    pub file: Option<String>,
+    /// Its state now.
+    pub before: State,
+    /// Its state then.
+    pub after: State,
+    /// Its features that are switched: name, and whether they are on then.
+    pub features: Vec<(String, bool)>,
+}
+
+impl PlannedPackage {
+    fn of(change: &PackageChange, sources: &[PackageSource]) -> Self {
+        let features = change.updates.iter().filter_map(|changed| {
+            let update = change.manifest.updates.get(changed.update)?;
+            update.selectable.as_ref()?;
+            (changed.before.is_installed() != changed.after.is_installed()).then(|| (update.name.clone(), changed.after.is_installed()))
+        });
+        Self {
+            package: change.package.to_string(),
+            file: change.source.and_then(|number| sources.get(number)).map(|source| source.name.clone()),
+            before: change.before,
+            after: change.after,
+            features: features.collect(),
+        }
+    }
+}
+
+impl std::fmt::Display for PlannedPackage {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}: ", self.package)?;
+        if self.before == self.after {
+            write!(formatter, "stays {}", self.after)?;
+        } else {
+            write!(formatter, "{} -> {}", self.before, self.after)?;
+        }
+        for (feature, on) in &self.features {
+            write!(formatter, ", feature {feature} {}", if *on { "on" } else { "off" })?;
+        }
+        match &self.file {
+            Some(file) => write!(formatter, ", from {file}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Packages {
     /// Opens what the recipe gives and plans, changing nothing.
     ///
@@ -153,7 +213,7 @@ impl Packages {
             None => None,
         };
         let store = Store::read(image, given)?;
-        let payloads: Vec<Payload> = self.updates.iter().chain(&self.offers).cloned().collect();
+        let payloads = self.payloads();
         let sources = source::open(&payloads, &store.dictionary, &self.trust(context)?)?;
         let request = Request {
             updates: (0..sources.len()).filter(|number| sources.get(*number).is_some_and(|source| wanted(self, source))).collect(),
@@ -170,7 +230,28 @@ impl Packages {
         Ok(Prepared { store, sources, plan })
     }
 
-    fn trust(&self, context: &Context) -> Result<Trust, StepError> {
+    /// Updates and offers, each once, in an order that their names have no part in.
+    fn payloads(&self) -> Vec<Payload> {
+        let mut payloads = distinct(&self.updates);
+        let offers = distinct(&self.offers);
+        payloads.extend(offers.into_iter().filter(|offer| self.updates.iter().all(|update| update.sha256 != offer.sha256)));
+        payloads
+    }
+
+    /// True when there is nothing to do.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        let names = [&self.capabilities, &self.enable, &self.remove];
+        self.updates.is_empty() && self.disable.is_empty() && !self.cleanup && names.iter().all(|names| names.is_empty())
+    }
+
+    /// True when the other does not do the same.
+    #[must_use]
+    pub fn options_differ(&self, other: &Self) -> bool {
+        self.options() != other.options()
+    }
+
+    pub(super) fn trust(&self, context: &Context) -> Result<Trust, StepError> {
         let mut trust = Trust::microsoft(context.time.saturating_sub(UNIX_EPOCH) / 10_000_000);
         trust.allow_unsigned = self.allow_unsigned;
         if !self.roots.is_empty() {
@@ -193,7 +274,15 @@ impl Step for Packages {
     }
 
     fn options(&self) -> serde_json::Value {
-        serde_json::json!(self)
+        // In which order they are written does not matter to the plan.
+        let mut canonical = Self { updates: distinct(&self.updates), offers: distinct(&self.offers), ..self.clone() };
+        for names in [&mut canonical.capabilities, &mut canonical.enable, &mut canonical.remove] {
+            names.sort();
+            names.dedup();
+        }
+        canonical.disable.sort();
+        canonical.disable.dedup();
+        serde_json::json!(canonical)
     }
 
     fn writes_time(&self) -> bool {
@@ -212,6 +301,12 @@ impl Step for Packages {
             lines.push("remove superseded components".to_owned());
         }
         lines
+    }
+
+    fn plan_packages(&self, image: &mut Image, context: &Context) -> Result<Option<PackagePlan>, StepError> {
+        let Prepared { sources, plan, .. } = self.prepare(image, context)?;
+        let changes = plan.changes.iter().map(|change| PlannedPackage::of(change, &sources)).collect();
+        Ok(Some(PackagePlan { changes, verdicts: plan.verdicts }))
     }
 
     fn apply(&self, mut image: Image, context: &Context) -> Result<(Image, StepReport), StepError> {
@@ -247,6 +342,14 @@ impl Step for Packages {
         let certainty = packages.iter().map(|package| package.certainty).find(|certainty| *certainty == Certainty::Deferred);
         Ok((image, StepReport { certainty: certainty.unwrap_or(Certainty::Exact), details, packages }))
     }
+}
+
+/// Payloads by content, each once.
+fn distinct(payloads: &[Payload]) -> Vec<Payload> {
+    let mut payloads = payloads.to_vec();
+    payloads.sort_by(|left, right| (left.sha256, &left.name).cmp(&(right.sha256, &right.name)));
+    payloads.dedup_by_key(|payload| payload.sha256);
+    payloads
 }
 
 /// True when the recipe wants the delivery installed: the others serve for capabilities and features.

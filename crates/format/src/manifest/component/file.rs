@@ -84,10 +84,15 @@ impl FileHash {
 }
 
 impl File {
-    /// The path of the payload inside the component's directory in the store.
+    /// The path of the payload inside the component's directory in the store: `sourceName`, or `name` where that is the same with
+    /// folders before it (`I386\UNIDRV.DLL` with the source `UNIDRV.DLL` in drivers of Windows 7, KB3040017).
     #[must_use]
     pub fn payload_name(&self) -> &str {
-        self.source_name.as_deref().filter(|name| !name.is_empty()).unwrap_or(&self.name)
+        let Some(source) = self.source_name.as_deref().filter(|name| !name.is_empty()) else { return &self.name };
+        match self.name.rsplit_once('\\') {
+            Some((_, file)) if file.eq_ignore_ascii_case(source) => &self.name,
+            _ => source,
+        }
     }
 
     /// Where the file is projected to, a path in the image; `None` when it stays in the store.

@@ -185,6 +185,20 @@ fn real_manifests_are_read_and_named_by_their_identity() {
     assert_eq!(unhandled, expected.map(|(path, count)| (path.to_owned(), count)).into());
 }
 
+/// `sourceName` names the payload; where `name` is the same below folders, those count (KB3040017).
+#[test]
+fn payload_below_folders() {
+    for (name, source, payload) in [
+        (r"I386\UNIDRV.DLL", "unidrv.dll", r"I386\UNIDRV.DLL"),
+        (r"I386\a.dll", "b.dll", "b.dll"),
+        (r"I386\a.dll", "", r"I386\a.dll"),
+        ("a.dll", "b.dll", "b.dll"),
+    ] {
+        let file = File { name: name.into(), source_name: Some(source.into()), ..File::default() };
+        assert_eq!(file.payload_name(), payload);
+    }
+}
+
 /// Payload beside a manifest lies under its payload name and has its hash.
 fn check_payload(component: &Component, sample: &crate::manifest::corpus::Sample, payload: &mut [usize; 2]) {
     let folder = sample.folder.join(sample.name.trim_end_matches(".manifest"));

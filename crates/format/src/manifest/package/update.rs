@@ -32,7 +32,8 @@ pub struct Update {
 pub struct Selectable {
     /// `disposition`.
     pub disposition: Option<Disposition>,
-    /// `detectNone/@default`: true for a feature that is off by default, false for one that is on; `None` when not stated.
+    /// `detectNone/@default`: whether the feature is on where no older version says otherwise; `None` when not stated. Evidence: Hyper-V
+    /// (`false`), Internet Explorer and the search engine (`true`), see `docs/formats/cbs_plan.md`.
     pub detect_none: Option<bool>,
 }
 
@@ -66,7 +67,7 @@ pub enum Detection {
 pub struct Elevation {
     /// `elevate`: `install`, `serviceLevel`, `distribution`, `revision`.
     pub elevate: Option<String>,
-    /// The component in its new version.
+    /// The component in its new version. KB2999226 names four here; what the others mean is not known, and the first decides.
     pub identity: Identity,
 }
 

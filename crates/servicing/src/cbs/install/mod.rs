@@ -4,10 +4,13 @@
 //! only then the image is written: the [store](write), the [projection](project) of its winners into the image, the
 //! [records](register) of packages. The image is a value: an error leaves the caller's as it was.
 
+mod first_boot;
 mod payload;
 mod project;
 mod register;
 mod resolve;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::collections::BTreeMap;
@@ -82,6 +85,14 @@ pub enum InstallError {
     /// One name, two manifests.
     #[error("the image and the delivery have different manifests of {component}: one of them is damaged or forged")]
     DifferentComponent {
+        /// Keyform of the component.
+        component: String,
+    },
+    /// A component needs what needs the component.
+    #[error("the component {component}, which package {package} needs, depends on itself")]
+    Cycle {
+        /// The package.
+        package: String,
         /// Keyform of the component.
         component: String,
     },
@@ -257,7 +268,7 @@ pub fn install(
     let gone = write::stage(image, &resolution, &effects, made, options.time)?;
     project::project(image, &resolution, &effects, options.time, &mut done)?;
     gone.remove(image)?;
-    write::first_boot(image, &deferred, options.time)?;
+    first_boot::update(image, &deferred, &project::former_deferred(&resolution, &effects), options.time)?;
     register::packages(image, sources, changes, &resolution, options.time)?;
     image.commit(options.time)?;
     Ok(report(sources, changes, &resolution, &done))

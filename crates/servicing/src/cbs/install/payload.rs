@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wimwright_codec::delta;
-use wimwright_format::manifest::component::File;
+use wimwright_format::manifest::component::{File, FileHash};
 use wimwright_format::manifest::{Identity, Version};
 
 use super::InstallError;
@@ -38,73 +38,115 @@ impl Staged {
     }
 }
 
+/// Files by the keyform of their component.
+pub(super) type Made = BTreeMap<String, Vec<Staged>>;
+
+/// A file that is delivered as a differential and waits for its base.
+struct Waiting<'a> {
+    keyform: &'a str,
+    identity: &'a Identity,
+    file: &'a File,
+    /// Where it goes in the list of its component's files.
+    place: usize,
+    forward: Arc<[u8]>,
+    back: Option<Arc<[u8]>>,
+}
+
 /// Makes the files of all components that are to be staged, by keyform.
-pub(super) fn make(
-    store: &Store,
-    sources: &[PackageSource],
-    resolution: &Resolution,
-) -> Result<BTreeMap<String, Vec<Staged>>, InstallError> {
-    let mut made = BTreeMap::new();
+pub(super) fn make(store: &Store, sources: &[PackageSource], resolution: &Resolution) -> Result<Made, InstallError> {
+    let mut made = Made::new();
+    let mut waiting = Vec::new();
     for (number, source) in sources.iter().enumerate() {
         let staged: Vec<(&String, &Touched)> =
             resolution.components.iter().filter(|(_, touched)| touched.stage && touched.source == Some(number)).collect();
-        if staged.is_empty() {
-            continue;
-        }
-        let mut wanted = HashMap::new();
-        for (keyform, touched) in &staged {
-            for file in &touched.manifest.component.files {
-                for folder in folders(form(source, keyform, file)?) {
-                    wanted.insert(source::payload_path(keyform, folder, file.payload_name()), ());
-                }
-            }
-        }
-        let read = Mutex::new(HashMap::with_capacity(wanted.len()));
-        source.read_files(&wanted, &|path, bytes| {
-            read.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), Arc::from(bytes));
-            Ok(())
-        })?;
-        let mut read = read.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for (keyform, touched) in staged {
-            let mut files = Vec::with_capacity(touched.manifest.component.files.len());
-            for file in &touched.manifest.component.files {
-                let mut take = |folder: &str| {
-                    let path = source::payload_path(keyform, folder, file.payload_name());
-                    read.remove(&path).ok_or_else(|| missing(keyform, file))
-                };
-                files.push(match form(source, keyform, file)? {
-                    // Two entries of a manifest may share one payload file.
-                    PayloadForm::Whole => {
-                        let path = source::payload_path(keyform, "", file.payload_name());
-                        let bytes = read.get(&path).cloned().ok_or_else(|| missing(keyform, file))?;
-                        Staged { name: file.payload_name().to_owned(), bytes, differentials: Vec::new() }
-                    }
-                    PayloadForm::Null => {
-                        let differential = take("n\\")?;
-                        let bytes = apply(keyform, file, &[], &differential)?.into();
-                        Staged { name: file.payload_name().to_owned(), bytes, differentials: vec![("n", differential)] }
-                    }
-                    PayloadForm::Forward { reverse } => {
-                        let forward = take("f\\")?;
-                        let back = if reverse { Some(take("r\\")?) } else { None };
-                        let bytes = from_base(store, &touched.manifest.component.identity, keyform, file, &forward)?.into();
-                        let differentials = [("f", Some(forward)), ("r", back)];
-                        let differentials = differentials.into_iter().filter_map(|(folder, bytes)| Some((folder, bytes?))).collect();
-                        Staged { name: file.payload_name().to_owned(), bytes, differentials }
-                    }
-                });
-            }
-            for (file, staged) in touched.manifest.component.files.iter().zip(&files) {
-                let hash = file.hash.as_ref();
-                let hash = hash.ok_or_else(|| InstallError::NoHash { component: keyform.clone(), file: staged.name.clone() })?;
-                if !hash.matches(&staged.bytes) {
-                    return Err(InstallError::WrongHash { component: keyform.clone(), file: staged.name.clone() });
-                }
-            }
-            made.insert(keyform.clone(), files);
+        if !staged.is_empty() {
+            make_of(source, &staged, &mut made, &mut waiting)?;
         }
     }
+    // A base may be made by the same plan: by a checkpoint, or by the package that first brings the component.
+    while !waiting.is_empty() {
+        let mut left = Vec::new();
+        let before = waiting.len();
+        let mut tried = Vec::new();
+        for file in waiting {
+            match from_base(store, &made, &file, &mut tried)? {
+                Some(bytes) => {
+                    let differentials = [("f", Some(file.forward)), ("r", file.back)];
+                    let differentials = differentials.into_iter().filter_map(|(folder, bytes)| Some((folder, bytes?))).collect();
+                    if let Some(slot) = made.get_mut(file.keyform).and_then(|files| files.get_mut(file.place)) {
+                        *slot = Staged { name: file.file.payload_name().to_owned(), bytes, differentials };
+                    }
+                }
+                None => left.push(file),
+            }
+        }
+        if let (Some(first), true) = (left.first(), left.len() == before) {
+            from_base(store, &made, first, &mut tried)?;
+            return Err(InstallError::NoBase {
+                component: first.keyform.to_owned(),
+                file: first.file.payload_name().to_owned(),
+                tried: tried.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            });
+        }
+        waiting = left;
+    }
     Ok(made)
+}
+
+/// Makes what a delivery brings whole or from nothing; what has a base waits.
+fn make_of<'a>(
+    source: &PackageSource,
+    staged: &[(&'a String, &'a Touched)],
+    made: &mut Made,
+    waiting: &mut Vec<Waiting<'a>>,
+) -> Result<(), InstallError> {
+    let mut wanted = HashMap::new();
+    for (keyform, touched) in staged {
+        for file in &touched.manifest.component.files {
+            for folder in folders(form(source, keyform, file)?) {
+                wanted.insert(source::payload_path(keyform, folder, file.payload_name()), ());
+            }
+        }
+    }
+    let read = Mutex::new(HashMap::with_capacity(wanted.len()));
+    source.read_files(&wanted, &|path, bytes| {
+        read.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), Arc::<[u8]>::from(bytes));
+        Ok(())
+    })?;
+    let read = read.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for &(keyform, touched) in staged {
+        let mut files = Vec::with_capacity(touched.manifest.component.files.len());
+        for (place, file) in touched.manifest.component.files.iter().enumerate() {
+            // Two entries of a manifest may share one payload file.
+            let take = |folder: &str| {
+                let path = source::payload_path(keyform, folder, file.payload_name());
+                read.get(&path).cloned().ok_or_else(|| missing(keyform, file))
+            };
+            let (bytes, differentials): (Arc<[u8]>, _) = match form(source, keyform, file)? {
+                PayloadForm::Whole => (take("")?, Vec::new()),
+                PayloadForm::Null => {
+                    let differential = take("n\\")?;
+                    (apply(keyform, file, &[], &differential)?.into(), vec![("n", differential)])
+                }
+                PayloadForm::Forward { reverse } => {
+                    let (forward, back) = (take("f\\")?, if reverse { Some(take("r\\")?) } else { None });
+                    waiting.push(Waiting { keyform, identity: &touched.manifest.component.identity, file, place, forward, back });
+                    files.push(Staged { name: file.payload_name().to_owned(), bytes: Arc::from([]), differentials: Vec::new() });
+                    continue;
+                }
+            };
+            if !hash_of(keyform, file)?.matches(&bytes) {
+                return Err(InstallError::WrongHash { component: keyform.clone(), file: file.payload_name().to_owned() });
+            }
+            files.push(Staged { name: file.payload_name().to_owned(), bytes, differentials });
+        }
+        made.insert(keyform.clone(), files);
+    }
+    Ok(())
+}
+
+fn hash_of<'a>(keyform: &str, file: &'a File) -> Result<&'a FileHash, InstallError> {
+    file.hash.as_ref().ok_or_else(|| InstallError::NoHash { component: keyform.to_owned(), file: file.payload_name().to_owned() })
 }
 
 fn missing(keyform: &str, file: &File) -> InstallError {
@@ -148,31 +190,63 @@ fn crc32(bytes: &[u8]) -> u32 {
     sum.sum()
 }
 
-/// Makes a file from the base version that its differential was made against: tries the versions of the component that the image
-/// has, the winner first, each as it is and led back by its own differential. The manifest's hash tells which was right.
-fn from_base(store: &Store, identity: &Identity, keyform: &str, file: &File, forward: &[u8]) -> Result<Vec<u8>, InstallError> {
-    let winner = store.winner(identity)?;
-    let mut versions: Vec<Version> = winner.iter().flat_map(|winner| winner.installed.iter().copied()).collect();
-    versions.sort_by_key(|version| (winner.as_ref().map(|winner| winner.version) != Some(*version), std::cmp::Reverse(*version)));
-    let hash =
-        file.hash.as_ref().ok_or_else(|| InstallError::NoHash { component: keyform.to_owned(), file: file.payload_name().to_owned() })?;
-    for version in &versions {
-        let older = Identity { version: *version, ..identity.clone() }.keyform();
-        let Some(bytes) = store.read_file(&store::payload_path(&older, file.payload_name()))? else { continue };
-        let back = store.read_file(&store::payload_path(&older, &format!("r\\{}", file.payload_name())))?;
+/// Makes a file from the base version that its differential was made against: tries every version of the component that the image or
+/// this plan has, the winner first, each as it is and led back by its own differential. The manifest's hash tells which was right.
+/// `tried` gets the versions.
+fn from_base(store: &Store, made: &Made, waiting: &Waiting<'_>, tried: &mut Vec<Version>) -> Result<Option<Arc<[u8]>>, InstallError> {
+    let Waiting { keyform, identity, file, forward, .. } = waiting;
+    let hash = hash_of(keyform, file)?;
+    let winner = store.winner(identity)?.map(|winner| winner.version);
+    *tried = versions(store, made, identity);
+    tried.sort_by_key(|version| (winner != Some(*version), std::cmp::Reverse(*version)));
+    for version in tried.iter() {
+        let older = Identity { version: *version, ..(*identity).clone() }.keyform();
+        let own = made.get(&older).and_then(|files| files.iter().find(|made| made.name.eq_ignore_ascii_case(file.payload_name())));
+        let (bytes, back) = match own {
+            Some(own) => {
+                let back = own.differentials.iter().find(|(folder, _)| *folder == "r");
+                (own.bytes.clone(), back.map(|(_, back)| back.clone()))
+            }
+            None => {
+                let Some(bytes) = store.read_file(&store::payload_path(&older, file.payload_name()))? else { continue };
+                (bytes, store.read_file(&store::payload_path(&older, &format!("r\\{}", file.payload_name())))?)
+            }
+        };
         let base = match &back {
-            Some(back) => apply(&older, file, &bytes, back).ok(),
-            None => Some(bytes.to_vec()),
+            Some(back) => apply(&older, file, &bytes, back).ok().map(Arc::from),
+            None => Some(bytes),
         };
         if let Some(made) = base.and_then(|base| apply(keyform, file, &base, forward).ok())
             && hash.matches(&made)
         {
-            return Ok(made);
+            return Ok(Some(made.into()));
         }
     }
-    Err(InstallError::NoBase {
-        component: keyform.to_owned(),
-        file: file.payload_name().to_owned(),
-        tried: versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-    })
+    Ok(None)
+}
+
+/// Versions of a component that the store or this plan has, but its own.
+fn versions(store: &Store, made: &Made, identity: &Identity) -> Vec<Version> {
+    let keyform = identity.keyform();
+    // architecture_name_token_version_culture_hash
+    let mut parts: Vec<&str> = keyform.rsplitn(4, '_').collect();
+    parts.reverse();
+    let &[front, _, culture, _] = parts.as_slice() else { return Vec::new() };
+    let prefix = format!("{front}_");
+    let version_of = |name: &str| {
+        let (version, rest) = name.strip_prefix(&prefix)?.split_once('_')?;
+        rest.strip_prefix(culture)?.strip_prefix('_')?;
+        version.parse::<Version>().ok()
+    };
+    let folder = store.tree().at(store::STORE_FOLDER);
+    let stored = folder.into_iter().flat_map(|folder| folder.children_from(&prefix));
+    let stored = stored.map(|child| child.name().to_ascii_lowercase()).take_while(|name| name.starts_with(&prefix));
+    let mut versions: Vec<Version> = stored.filter_map(|name| version_of(&name)).collect();
+    versions.extend(
+        made.range(prefix.clone()..).map(|(name, _)| name).take_while(|name| name.starts_with(&prefix)).filter_map(|name| version_of(name)),
+    );
+    versions.sort();
+    versions.dedup();
+    versions.retain(|version| *version != identity.version);
+    versions
 }

@@ -11,7 +11,7 @@ use wimwright_image::{Image, ImageError, ImagePath};
 
 use super::resolve::Resolution;
 use super::{Done, InstallError, Known, image_path};
-use crate::cbs::effects::{Effects, ObsoleteValue, Operation, RegistryEffect, ValueEffect, obsolete};
+use crate::cbs::effects::{Deferred, Effects, ObsoleteValue, Operation, RegistryEffect, ValueEffect, obsolete};
 use crate::cbs::store::payload_path;
 use crate::files::NewFile;
 use crate::inheritance::{Kind, encoded_with_inherited};
@@ -39,6 +39,13 @@ pub(super) fn note_deferred(resolution: &Resolution, effects: &Known, done: &mut
     }
 }
 
+/// What former winners had left to Windows, with their keyforms.
+pub(super) fn former_deferred(resolution: &Resolution, effects: &Known) -> Vec<(String, Deferred)> {
+    let former = changes(resolution).into_iter().filter_map(|change| change.before);
+    let known = former.filter_map(|keyform| Some((effects.get(&keyform)?, keyform)));
+    known.flat_map(|(effects, keyform)| effects.deferred.iter().map(move |deferred| (keyform.clone(), deferred.clone()))).collect()
+}
+
 /// Projects the new winners and takes back what the old ones did.
 pub(super) fn project(
     image: &mut Image,
@@ -63,6 +70,11 @@ pub(super) fn project(
     for change in &changes {
         let Some(keyform) = &change.before else { continue };
         take_back_files(image, keyform, of(&change.before), of(&change.after), &kept)?;
+    }
+    // A directory may hold files of several components: it goes when they all have gone.
+    for change in &changes {
+        let Some(keyform) = &change.before else { continue };
+        take_back_directories(image, keyform, of(&change.before), of(&change.after), &kept)?;
     }
     let mut hives = BTreeSet::new();
     for change in &changes {
@@ -100,7 +112,8 @@ struct Kept {
 impl Kept {
     fn add(&mut self, effects: &Effects) {
         let names = effects.files.iter().flat_map(|file| &file.names).chain(effects.new_files.iter().map(|file| &file.path));
-        self.names.extend(names.map(|name| name.to_lowercase()));
+        let directories = effects.directories.iter().map(|directory| &directory.path);
+        self.names.extend(names.chain(directories).map(|name| name.to_lowercase()));
         for effect in &effects.registry {
             let values = effect.values.iter().filter(|value| value.operation == Operation::Set);
             self.values.extend(values.map(|value| value_place(&effect.path, &value.name)));
@@ -199,7 +212,12 @@ fn take_back_files(image: &mut Image, keyform: &str, old: &Effects, new: &Effect
             image.tree.remove(&path)?;
         }
     }
-    for directory in &obsolete.directories {
+    Ok(())
+}
+
+fn take_back_directories(image: &mut Image, keyform: &str, old: &Effects, new: &Effects, kept: &Kept) -> Result<(), InstallError> {
+    let directories = obsolete(old, new).directories;
+    for directory in directories.iter().filter(|directory| !kept.names.contains(&directory.to_lowercase())) {
         let path = image_path(keyform, directory)?;
         if image.tree.get(&path).is_some_and(|entry| entry.is_directory() && entry.children().len() == 0) && !path.is_root() {
             image.tree.remove(&path)?;

@@ -176,9 +176,19 @@ impl Resolver<'_> {
         resolution: &mut Resolution,
     ) -> Result<Vec<String>, InstallError> {
         let mut closure = BTreeSet::new();
-        let mut open = vec![root.clone()];
-        while let Some(identity) = open.pop() {
+        // The way down from the deployment, each step with what is still to be looked at below it.
+        let mut way = vec![(String::new(), vec![root.clone()])];
+        let mut on_way = BTreeSet::new();
+        while let Some((above, below)) = way.last_mut() {
+            let Some(identity) = below.pop() else {
+                on_way.remove(above);
+                way.pop();
+                continue;
+            };
             let keyform = identity.keyform();
+            if on_way.contains(&keyform) {
+                return Err(InstallError::Cycle { package: change.package.to_string(), component: keyform });
+            }
             if !closure.insert(keyform.clone()) {
                 continue;
             }
@@ -197,7 +207,9 @@ impl Resolver<'_> {
                 }
             }
             if let Some(touched) = resolution.components.get(&keyform) {
-                open.extend(touched.manifest.component.install_dependencies().cloned());
+                let below = touched.manifest.component.install_dependencies().cloned().collect();
+                on_way.insert(keyform.clone());
+                way.push((keyform, below));
             }
         }
         Ok(closure.into_iter().collect())

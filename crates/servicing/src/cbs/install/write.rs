@@ -7,10 +7,9 @@ use wimwright_format::regf::{self, Data, Hive};
 use wimwright_image::registry::HiveFile;
 use wimwright_image::{Image, ImageError, ImagePath};
 
-use super::payload::Staged;
+use super::payload::Made;
 use super::resolve::{DeploymentChange, Resolution, Touched};
 use super::{InstallError, Known, image_path};
-use crate::cbs::effects::{Deferred, first_boot_script};
 use crate::cbs::store::{CATALOGS, COMPONENTS, DEPLOYMENTS, STORE_FOLDER, manifest_path, payload_path};
 use crate::files::NewFile;
 
@@ -20,18 +19,10 @@ const CLOSURE_MANIFESTS_PRESENT: u32 = 4;
 const DERIVED_INDEX: &str = r"DerivedData\VersionedIndex";
 /// The same on disk.
 const MANIFEST_CACHE: &str = "/Windows/WinSxS/ManifestCache";
-/// Where Windows Setup looks for scripts that it runs before the first logon.
-const SCRIPTS: &str = "/Windows/Setup/Scripts";
 
 /// Writes what is staged. What nothing refers to any more is [removed](Gone::remove) at the very end: until then it tells which names
 /// in the image are its own.
-pub(super) fn stage(
-    image: &mut Image,
-    resolution: &Resolution,
-    effects: &Known,
-    made: BTreeMap<String, Vec<Staged>>,
-    time: u64,
-) -> Result<Gone, InstallError> {
+pub(super) fn stage(image: &mut Image, resolution: &Resolution, effects: &Known, made: Made, time: u64) -> Result<Gone, InstallError> {
     let mut flags = BTreeMap::<String, BTreeMap<String, u32>>::new();
     for (keyform, touched) in resolution.components.iter().filter(|(_, touched)| touched.stage) {
         let blob = image.blobs.add_bytes(touched.manifest.stored.clone());
@@ -85,7 +76,7 @@ impl Gone {
     }
 }
 
-fn remove(image: &mut Image, path: &ImagePath) -> Result<(), InstallError> {
+pub(super) fn remove(image: &mut Image, path: &ImagePath) -> Result<(), InstallError> {
     if image.tree.get(path).is_some() {
         image.tree.remove(path)?;
     }
@@ -217,48 +208,5 @@ fn drop_manifest_cache(image: &mut Image) -> Result<(), InstallError> {
     for name in names {
         remove(image, &image_path("", &format!("{MANIFEST_CACHE}/{name}"))?)?;
     }
-    Ok(())
-}
-
-/// Lays down the script that finishes deferred work, and has Windows Setup call it (learn.microsoft.com, "Add a custom script to
-/// Windows Setup": `SetupComplete.cmd` runs as SYSTEM after Setup, before the first logon).
-pub(super) fn first_boot(image: &mut Image, deferred: &[(String, Deferred)], time: u64) -> Result<(), InstallError> {
-    const SCRIPT: &str = "wimwright-first-boot.cmd";
-    const CALL: &str = "call \"%WINDIR%\\Setup\\Scripts\\wimwright-first-boot.cmd\"\r\n";
-    let Some(script) = first_boot_script(deferred) else { return Ok(()) };
-    let path = format!("{SCRIPTS}/{SCRIPT}");
-    let mut text = match image.tree.at(&path) {
-        Some(_) => String::from_utf8_lossy(&image.read(&path)?).into_owned(),
-        None => String::new(),
-    };
-    if text.is_empty() {
-        text = script;
-    } else {
-        // Work of an earlier installation stays; what both have is done once.
-        for line in script.split_inclusive("\r\n").filter(|line| !line.trim().is_empty()) {
-            if !text.contains(line) {
-                text.push_str(line);
-            }
-        }
-    }
-    put_text(image, &path, text, time)?;
-    let complete = format!("{SCRIPTS}/SetupComplete.cmd");
-    let mut text = match image.tree.at(&complete) {
-        Some(_) => String::from_utf8_lossy(&image.read(&complete)?).into_owned(),
-        None => String::new(),
-    };
-    if !text.contains(CALL.trim_end()) {
-        if !text.is_empty() && !text.ends_with('\n') {
-            text.push_str("\r\n");
-        }
-        text.push_str(CALL);
-        put_text(image, &complete, text, time)?;
-    }
-    Ok(())
-}
-
-fn put_text(image: &mut Image, path: &str, text: String, time: u64) -> Result<(), InstallError> {
-    let blob = image.blobs.add_bytes(text.into_bytes());
-    NewFile { attributes: None, security: None, time }.put_blob(image, &image_path("", path)?, blob)?;
     Ok(())
 }

@@ -19,7 +19,7 @@ mod capability;
 mod error;
 mod feature;
 mod model;
-mod order;
+pub(super) mod order;
 mod planner;
 mod removal;
 mod verdict;

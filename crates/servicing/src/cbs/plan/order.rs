@@ -25,7 +25,7 @@ fn rank(class: PackageClass) -> u8 {
 
 /// Sorts deliveries, whatever their order: by class; neutral packages before those of a language; versions of a package from the
 /// oldest, so that a checkpoint is there before the cumulative update whose differentials start from it.
-pub(super) fn sort(deliveries: &mut Vec<usize>, sources: &[PackageSource]) {
+pub(in crate::cbs) fn sort(deliveries: &mut Vec<usize>, sources: &[PackageSource]) {
     deliveries.sort_by(|a, b| match (sources.get(*a), sources.get(*b)) {
         (Some(one), Some(other)) => {
             let key = |source: &PackageSource| (rank(source.class), !source.root.language.is_empty());

@@ -4,8 +4,12 @@
 #[expect(dead_code, reason = "shared with the tests of the practice crate, which use more of it")]
 mod consistency;
 mod differentials;
+mod generated;
 mod real;
+mod tampered;
 mod verified;
+mod versions;
+mod wine;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

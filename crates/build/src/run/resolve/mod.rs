@@ -1,13 +1,16 @@
 //! From what a recipe says to steps: reads and checks every input, so that all that can be wrong is said before work begins.
 
+mod packages;
+
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
-use wimwright_format::io::Reader;
+use wimwright_format::io::{ReadAt, Reader};
 use wimwright_format::reg_file::{self, Change};
 use wimwright_format::regf::{Data, ValueKind};
 use wimwright_image::open_host_file;
@@ -18,6 +21,7 @@ use wimwright_servicing::placed::{DefaultApps, StartLayout, Unattend};
 use wimwright_servicing::registry::Registry;
 use wimwright_servicing::step::{Payload, Step, StepError};
 
+use super::setup::SetupRequest;
 use crate::recipe::{
     Attribute, FileChange, FileProperties, HostPath, Missing, Problem, Recipe, RecipeError, RegistryChange, RegistryData, Spanned, StepSpec,
 };
@@ -28,30 +32,36 @@ const MAX_SCRIPT: u64 = 256 << 20;
 /// Deepest folder that is added to an image.
 const MAX_DEPTH: usize = 128;
 
-/// Makes the steps of an image out of what the recipe says.
-///
-/// # Errors
-/// Every input that cannot be read or makes no sense, with its place in the recipe.
-pub fn resolve(recipe: &Recipe, specs: Vec<StepSpec>) -> Result<Vec<Box<dyn Step>>, RecipeError> {
-    let resolver = Resolver { recipe };
-    let mut steps = Vec::new();
-    let mut problems = Vec::new();
-    for spec in specs {
-        match resolver.step(spec) {
-            Ok(step) => steps.push(step),
-            Err(problem) => problems.push(*problem),
-        }
-    }
-    if problems.is_empty() { Ok(steps) } else { Err(RecipeError { problems }) }
-}
-
-struct Resolver<'a> {
+/// Makes steps out of what a recipe says. A file that several steps or images name is read once.
+pub(super) struct Resolver<'a> {
     recipe: &'a Recipe,
+    opened: Mutex<HashMap<PathBuf, Payload>>,
 }
 
 type Resolved<T> = Result<T, Box<Problem>>;
 
-impl Resolver<'_> {
+impl<'a> Resolver<'a> {
+    pub fn new(recipe: &'a Recipe) -> Self {
+        Self { recipe, opened: Mutex::default() }
+    }
+
+    /// The steps of an image, and what it leaves to Windows Setup.
+    ///
+    /// # Errors
+    /// Every input that cannot be read or makes no sense, with its place in the recipe.
+    pub fn steps(&self, specs: Vec<StepSpec>) -> Result<(Vec<Box<dyn Step>>, SetupRequest), RecipeError> {
+        let mut steps = Vec::new();
+        let mut setup = SetupRequest::default();
+        let mut problems = Vec::new();
+        for spec in specs {
+            match self.step(spec, &mut setup) {
+                Ok(step) => steps.extend(step),
+                Err(problem) => problems.push(*problem),
+            }
+        }
+        if problems.is_empty() { Ok((steps, setup)) } else { Err(RecipeError { problems }) }
+    }
+
     fn problem(&self, path: &HostPath, reason: impl std::fmt::Display) -> Box<Problem> {
         Box::new(self.recipe.problem(path.position, format!("`{}`: {reason}", path.path.display())))
     }
@@ -65,8 +75,17 @@ impl Resolver<'_> {
         Box::new(problem)
     }
 
-    fn step(&self, spec: StepSpec) -> Resolved<Box<dyn Step>> {
-        Ok(match spec {
+    /// A step; `None` when it is all left to Setup.
+    fn step(&self, spec: StepSpec, setup: &mut SetupRequest) -> Resolved<Option<Box<dyn Step>>> {
+        Ok(Some(match spec {
+            StepSpec::Packages(packages) => {
+                let (native, for_setup) = self.packages(*packages)?;
+                setup.packages = for_setup;
+                if native.is_nothing() {
+                    return Ok(None);
+                }
+                Box::new(native)
+            }
             StepSpec::RemoveApps { apps, missing } => {
                 let patterns = apps.into_iter().map(|pattern| pattern.value.as_str().to_owned()).collect();
                 Box::new(RemoveApps { patterns, ignore_missing: missing == Missing::Ignore })
@@ -101,7 +120,11 @@ impl Resolver<'_> {
             }
             StepSpec::Unattend(unattend) => {
                 let to = unattend.to.as_ref().map(|path| path.as_str().to_owned());
-                Box::new(Unattend::new(self.payload(&unattend.file)?, to).map_err(|error| self.step_problem(Some(&unattend.file), &error))?)
+                let file = self.payload(&unattend.file)?;
+                if to.is_none() {
+                    setup.unattend = Some(file.clone());
+                }
+                Box::new(Unattend::new(file, to).map_err(|error| self.step_problem(Some(&unattend.file), &error))?)
             }
             StepSpec::Metadata(metadata) => {
                 let fields = [
@@ -114,11 +137,22 @@ impl Resolver<'_> {
                 let set = fields.into_iter().filter_map(|(field, text)| Some((field.to_owned(), text?)));
                 Box::new(Metadata { fields: set.collect() })
             }
-        })
+        }))
     }
 
     fn payload(&self, path: &HostPath) -> Resolved<Payload> {
-        open_payload(&path.path).map_err(|error| self.problem(path, error))
+        self.open(&path.path).map_err(|error| self.problem(path, error))
+    }
+
+    /// Opens and hashes a file, unless that was done already.
+    fn open(&self, path: &Path) -> io::Result<Payload> {
+        let known = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(payload) = known().get(path) {
+            return Ok(payload.clone());
+        }
+        let payload = open_payload(path)?;
+        known().insert(path.to_owned(), payload.clone());
+        Ok(payload)
     }
 
     fn file_change(&self, change: FileChange) -> Resolved<Operation> {
@@ -164,9 +198,9 @@ impl Resolver<'_> {
     fn items(&self, source: &HostPath) -> Resolved<Vec<Item>> {
         let mut found = Vec::new();
         list(&source.path, "", 0, &mut found).map_err(|error| self.problem(source, error))?;
-        let open = |(path, host): (String, Option<std::path::PathBuf>)| {
+        let open = |(path, host): (String, Option<PathBuf>)| {
             let contents = host
-                .map(|host| open_payload(&host).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", host.display()))))
+                .map(|host| self.open(&host).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", host.display()))))
                 .transpose()?;
             Ok(Item { path, contents })
         };
@@ -224,7 +258,7 @@ fn registry_data(data: RegistryData) -> Option<(ValueKind, Vec<u8>)> {
 }
 
 /// Everything below `path`, in the order of names: relative paths with slashes, and the file to read (none for a folder).
-fn list(path: &Path, below: &str, depth: usize, into: &mut Vec<(String, Option<std::path::PathBuf>)>) -> io::Result<()> {
+fn list(path: &Path, below: &str, depth: usize, into: &mut Vec<(String, Option<PathBuf>)>) -> io::Result<()> {
     if depth > MAX_DEPTH {
         return Err(io::Error::other(format!("{} lies more than {MAX_DEPTH} folders deep", path.display())));
     }
@@ -245,16 +279,20 @@ fn list(path: &Path, below: &str, depth: usize, into: &mut Vec<(String, Option<s
 /// Opens a file of the host and hashes it.
 fn open_payload(path: &Path) -> io::Result<Payload> {
     let source = open_host_file(path)?;
+    Ok(Payload { name: path.display().to_string(), sha256: hash(&*source)?, source })
+}
+
+/// SHA-256 of all bytes.
+pub(super) fn hash(source: &dyn ReadAt) -> io::Result<[u8; 32]> {
     let mut hash = Sha256::new();
-    let mut reader = Reader::new(&source);
+    let mut reader = Reader::new(source);
     let mut buffer = vec![0; 256 * 1024];
     loop {
         match reader.read(&mut buffer)? {
-            0 => break,
+            0 => return Ok(hash.finalize().into()),
             length => hash.update(&buffer[..length]),
         }
     }
-    Ok(Payload { name: path.display().to_string(), sha256: hash.finalize().into(), source })
 }
 
 fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
