@@ -54,7 +54,7 @@ pub fn seconds<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, arguments: impl Into
     ensure!(Command::new("sync").status()?.success(), "sync failed");
     let program = program.as_ref();
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let begun = Instant::now();
     let status = command.status().with_context(|| program.display().to_string())?;
     let seconds = begun.elapsed().as_secs_f64();

@@ -10,7 +10,7 @@ use super::measure::{Measured, median, run, run_printing, seconds};
 use super::rows::{Row, SHORT_PAIRS, SMALL, example, largest, seconds_text};
 use super::{Bench, RUNS, size};
 
-/// Real cabinets: LZX with one folder, and LZX as features on demand have it.
+/// Real cabinets with LZX: an old one of Visual C++, and a feature on demand.
 const CABINETS: [&str; 2] = ["VC90_VC_RED.cab", "OpenSSH-Server-Package~31bf3856ad364e35~amd64~~.cab"];
 /// Real packages that carry deltas.
 const DELTAS: [&str; 10] = [
