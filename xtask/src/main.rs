@@ -14,7 +14,7 @@ use anyhow::Result;
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   bench      time Wimwright against its peers (through scripts/bench); `bench peer`: the whole job only; `bench registry`,
-             `bench exports`, `bench growth`: only these rows
+             `bench exports`, `bench growth`, `bench cabinets`, `bench deltas`, `bench installing`: only these rows
   generate   write what is derived from the code: schemas, command reference
   verify     check that the crates depend downwards only, that generated files are up to date, that every fuzz target is declared";
 
@@ -27,6 +27,9 @@ fn main() -> ExitCode {
         ["bench", "registry"] => bench::some(bench::Rows::Registry),
         ["bench", "exports"] => bench::some(bench::Rows::Exports),
         ["bench", "growth"] => bench::some(bench::Rows::Growth),
+        ["bench", "cabinets"] => bench::some(bench::Rows::Cabinets),
+        ["bench", "deltas"] => bench::some(bench::Rows::Deltas),
+        ["bench", "installing"] => bench::some(bench::Rows::Installing),
         ["generate"] => generated::write(),
         ["verify"] => verify(),
         ["help" | "--help" | "-h"] => {

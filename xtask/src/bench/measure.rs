@@ -20,6 +20,15 @@ pub struct Measured {
 
 /// Runs a program to its end. What was written before is on disk when it begins, so that no run pays for another.
 pub fn run<S: AsRef<OsStr>>(folder: &Path, program: impl AsRef<OsStr>, arguments: impl IntoIterator<Item = S>) -> Result<Measured> {
+    Ok(run_printing(folder, program, arguments)?.0)
+}
+
+/// As [`run`], with the figures that the program prints.
+pub fn run_printing<S: AsRef<OsStr>>(
+    folder: &Path,
+    program: impl AsRef<OsStr>,
+    arguments: impl IntoIterator<Item = S>,
+) -> Result<(Measured, Vec<f64>)> {
     ensure!(Command::new("sync").status()?.success(), "sync failed");
     let program = program.as_ref();
     let measured = folder.join("measured");
@@ -30,9 +39,14 @@ pub fn run<S: AsRef<OsStr>>(folder: &Path, program: impl AsRef<OsStr>, arguments
     let wall = begun.elapsed().as_secs_f64();
     ensure!(output.status.success(), "{}: {}\n{}", program.display(), output.status, String::from_utf8_lossy(&output.stderr));
     let text = std::fs::read_to_string(&measured)?;
-    let figures: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>().context("/usr/bin/time")?;
-    let [user, system, kibibytes] = figures[..] else { anyhow::bail!("/usr/bin/time gave `{text}`") };
-    Ok(Measured { wall, cpu: user + system, memory: (kibibytes * 1024.0) as u64 })
+    let [user, system, kibibytes] = figures(&text)[..] else { anyhow::bail!("/usr/bin/time gave `{text}`") };
+    let measured = Measured { wall, cpu: user + system, memory: (kibibytes * 1024.0) as u64 };
+    Ok((measured, figures(&String::from_utf8_lossy(&output.stdout))))
+}
+
+/// The words of a text that are numbers.
+fn figures(text: &str) -> Vec<f64> {
+    text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
 /// Runs a program that is over soon to its end: seconds on the clock, without those that `/usr/bin/time` takes to start it.
@@ -40,7 +54,7 @@ pub fn seconds<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, arguments: impl Into
     ensure!(Command::new("sync").status()?.success(), "sync failed");
     let program = program.as_ref();
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let begun = Instant::now();
     let status = command.status().with_context(|| program.display().to_string())?;
     let seconds = begun.elapsed().as_secs_f64();

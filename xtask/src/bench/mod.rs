@@ -1,6 +1,7 @@
 //! The benches: Wimwright against its peers, in the same run on the same files. `docs/reference/performance.md` tells what is compared.
 
 mod measure;
+mod packages;
 mod rows;
 
 use std::path::{Path, PathBuf};
@@ -41,6 +42,12 @@ pub enum Rows {
     Exports,
     /// Import, inspection and memory on media of three sizes.
     Growth,
+    /// Extracting cabinets.
+    Cabinets,
+    /// Applying binary deltas.
+    Deltas,
+    /// Installing packages.
+    Installing,
 }
 
 /// Runs every bench.
@@ -50,6 +57,9 @@ pub fn run() -> Result<()> {
     let mut rows = vec![bench.whole_job_row(&pairs, ratio), bench.second_build(&pairs)?, bench.registry()?];
     rows.extend(bench.exports()?);
     rows.extend(bench.growth()?);
+    rows.extend(bench.cabinets()?);
+    rows.extend(bench.deltas()?);
+    rows.extend(bench.installing()?);
     bench.print(&rows);
     println!("peer/ours wall ratio: {ratio:.2}");
     Ok(())
@@ -69,6 +79,9 @@ pub fn some(rows: Rows) -> Result<()> {
         Rows::Registry => vec![bench.registry()?],
         Rows::Exports => bench.exports()?,
         Rows::Growth => bench.growth()?,
+        Rows::Cabinets => bench.cabinets()?,
+        Rows::Deltas => bench.deltas()?,
+        Rows::Installing => bench.installing()?,
     };
     bench.print(&rows);
     Ok(())

@@ -9,21 +9,21 @@ use super::measure::{Measured, median, run, seconds};
 use super::{Bench, Pair, RUNS, size};
 
 /// Sizes of the practice media on which growth is shown, bytes.
-const SMALL: u64 = 200_000_000;
+pub(super) const SMALL: u64 = 200_000_000;
 const MIDDLE: u64 = 1_000_000_000;
 const LARGEST: u64 = 5_000_000_000;
 /// Paired runs of what takes milliseconds.
-const SHORT_PAIRS: usize = 15;
+pub(super) const SHORT_PAIRS: usize = 15;
 /// LZX level of both contenders when recompressing: libwim's default.
 const LEVEL: u32 = 50;
 
 /// A row of the table.
 pub(super) struct Row {
-    what: String,
-    ours: String,
-    peer: String,
-    result: String,
-    target: &'static str,
+    pub what: String,
+    pub ours: String,
+    pub peer: String,
+    pub result: String,
+    pub target: &'static str,
 }
 
 /// The rows as a Markdown table.
@@ -148,7 +148,7 @@ impl Bench {
 
     /// How import and inspection grow with the medium, and the memory that a build of the largest one takes.
     pub(super) fn growth(&self) -> Result<Vec<Row>> {
-        let largest = std::env::var("BENCH_LARGE").map_or(Ok(LARGEST), |bytes| bytes.parse()).context("BENCH_LARGE")?;
+        let largest = largest()?;
         let sizes = [SMALL, MIDDLE, largest];
         let media = sizes.map(|bytes| self.practice(bytes)).into_iter().collect::<Result<Vec<_>>>()?;
         let label = sizes.map(|bytes| format!("{} MB", bytes / 1_000_000)).join(", ");
@@ -205,7 +205,7 @@ impl Bench {
     }
 
     /// A practice medium of a size; made once.
-    fn practice(&self, bytes: u64) -> Result<PathBuf> {
+    pub(super) fn practice(&self, bytes: u64) -> Result<PathBuf> {
         let path = crate::root().join(format!("target/bench/practice-{bytes}.iso"));
         if !path.exists() {
             let partial = path.with_extension("partial");
@@ -223,8 +223,13 @@ impl Bench {
     }
 }
 
+/// Bytes of the largest practice medium.
+pub(super) fn largest() -> Result<u64> {
+    std::env::var("BENCH_LARGE").map_or(Ok(LARGEST), |bytes| bytes.parse()).context("BENCH_LARGE")
+}
+
 /// Builds an example of a package; its program.
-fn example(package: &str, name: &str) -> Result<PathBuf> {
+pub(super) fn example(package: &str, name: &str) -> Result<PathBuf> {
     let arguments = ["build", "--quiet", "--release", "--package", package, "--example", name, "--target-dir", "target"];
     let status = Command::new(env!("CARGO")).args(arguments).current_dir(crate::root()).status()?;
     ensure!(status.success(), "building {name}: {status}");
@@ -237,7 +242,7 @@ fn copy_and_sync(folder: &Path, from: &Path, to: &Path) -> Result<Measured> {
     run(folder, "sh", ["-c".as_ref(), script.as_ref(), "sh".as_ref(), from.as_os_str(), to.as_os_str()])
 }
 
-fn seconds_text(figure: f64) -> String {
+pub(super) fn seconds_text(figure: f64) -> String {
     format!("{figure:.2} s")
 }
 

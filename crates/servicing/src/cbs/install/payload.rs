@@ -24,10 +24,10 @@ const LARGEST_FILE: u64 = 2 << 30;
 pub(super) struct Staged {
     /// Name in the component's folder.
     pub name: String,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
+    /// Its bytes, shared by the entries of a manifest that share the payload file.
+    pub bytes: Arc<[u8]>,
     /// Differentials that are kept beside it: folder (`f`, `r`, `n`) and bytes.
-    pub differentials: Vec<(&'static str, Vec<u8>)>,
+    pub differentials: Vec<(&'static str, Arc<[u8]>)>,
 }
 
 impl Staged {
@@ -48,8 +48,8 @@ struct Waiting<'a> {
     file: &'a File,
     /// Where it goes in the list of its component's files.
     place: usize,
-    forward: Vec<u8>,
-    back: Option<Vec<u8>>,
+    forward: Arc<[u8]>,
+    back: Option<Arc<[u8]>>,
 }
 
 /// Makes the files of all components that are to be staged, by keyform.
@@ -110,7 +110,7 @@ fn make_of<'a>(
     }
     let read = Mutex::new(HashMap::with_capacity(wanted.len()));
     source.read_files(&wanted, &|path, bytes| {
-        read.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), bytes.to_vec());
+        read.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), Arc::<[u8]>::from(bytes));
         Ok(())
     })?;
     let read = read.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -122,16 +122,16 @@ fn make_of<'a>(
                 let path = source::payload_path(keyform, folder, file.payload_name());
                 read.get(&path).cloned().ok_or_else(|| missing(keyform, file))
             };
-            let (bytes, differentials) = match form(source, keyform, file)? {
+            let (bytes, differentials): (Arc<[u8]>, _) = match form(source, keyform, file)? {
                 PayloadForm::Whole => (take("")?, Vec::new()),
                 PayloadForm::Null => {
                     let differential = take("n\\")?;
-                    (apply(keyform, file, &[], &differential)?, vec![("n", differential)])
+                    (apply(keyform, file, &[], &differential)?.into(), vec![("n", differential)])
                 }
                 PayloadForm::Forward { reverse } => {
                     let (forward, back) = (take("f\\")?, if reverse { Some(take("r\\")?) } else { None });
                     waiting.push(Waiting { keyform, identity: &touched.manifest.component.identity, file, place, forward, back });
-                    files.push(Staged { name: file.payload_name().to_owned(), bytes: Vec::new(), differentials: Vec::new() });
+                    files.push(Staged { name: file.payload_name().to_owned(), bytes: Arc::from([]), differentials: Vec::new() });
                     continue;
                 }
             };
@@ -193,7 +193,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 /// Makes a file from the base version that its differential was made against: tries every version of the component that the image or
 /// this plan has, the winner first, each as it is and led back by its own differential. The manifest's hash tells which was right.
 /// `tried` gets the versions.
-fn from_base(store: &Store, made: &Made, waiting: &Waiting<'_>, tried: &mut Vec<Version>) -> Result<Option<Vec<u8>>, InstallError> {
+fn from_base(store: &Store, made: &Made, waiting: &Waiting<'_>, tried: &mut Vec<Version>) -> Result<Option<Arc<[u8]>>, InstallError> {
     let Waiting { keyform, identity, file, forward, .. } = waiting;
     let hash = hash_of(keyform, file)?;
     let winner = store.winner(identity)?.map(|winner| winner.version);
@@ -202,10 +202,10 @@ fn from_base(store: &Store, made: &Made, waiting: &Waiting<'_>, tried: &mut Vec<
     for version in tried.iter() {
         let older = Identity { version: *version, ..(*identity).clone() }.keyform();
         let own = made.get(&older).and_then(|files| files.iter().find(|made| made.name.eq_ignore_ascii_case(file.payload_name())));
-        let (bytes, back): (Arc<[u8]>, Option<Arc<[u8]>>) = match own {
+        let (bytes, back) = match own {
             Some(own) => {
                 let back = own.differentials.iter().find(|(folder, _)| *folder == "r");
-                (own.bytes.as_slice().into(), back.map(|(_, back)| back.as_slice().into()))
+                (own.bytes.clone(), back.map(|(_, back)| back.clone()))
             }
             None => {
                 let Some(bytes) = store.read_file(&store::payload_path(&older, file.payload_name()))? else { continue };
@@ -213,13 +213,13 @@ fn from_base(store: &Store, made: &Made, waiting: &Waiting<'_>, tried: &mut Vec<
             }
         };
         let base = match &back {
-            Some(back) => apply(&older, file, &bytes, back).ok(),
-            None => Some(bytes.to_vec()),
+            Some(back) => apply(&older, file, &bytes, back).ok().map(Arc::from),
+            None => Some(bytes),
         };
         if let Some(made) = base.and_then(|base| apply(keyform, file, &base, forward).ok())
             && hash.matches(&made)
         {
-            return Ok(Some(made));
+            return Ok(Some(made.into()));
         }
     }
     Ok(None)
