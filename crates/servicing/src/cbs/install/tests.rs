@@ -129,7 +129,7 @@ fn real_footprint_of_an_installed_package() {
     let stand_in = |touched: &resolve::Touched| -> Vec<Staged> {
         let files = touched.manifest.component.files.iter();
         files
-            .map(|file| Staged { name: file.payload_name().to_owned(), bytes: b"stands for it".to_vec(), differentials: Vec::new() })
+            .map(|file| Staged { name: file.payload_name().to_owned(), bytes: (*b"stands for it").into(), differentials: Vec::new() })
             .collect()
     };
     let made = resolution.components.iter().map(|(keyform, touched)| (keyform.clone(), stand_in(touched))).collect();
