@@ -11,6 +11,7 @@ use super::Error;
 use super::base_block::BASE_BLOCK_SIZE;
 use super::bin::{BIN_HEADER_SIZE, BIN_UNIT, BinHeader};
 use super::field::{put, u32_at};
+use super::verify::{Problem, ProblemKind};
 
 /// Offset that points nowhere.
 pub(super) const NIL: u32 = u32::MAX;
@@ -28,8 +29,8 @@ pub(super) struct Cells {
     file: Vec<u8>,
     /// Bytes of bins.
     size: u32,
-    /// The free cells; known from the first edit on.
-    free: Option<FreeCells>,
+    /// The free cells, as far as they are known.
+    free: FreeCells,
     /// What was written to since the file was read.
     changed: Pages,
 }
@@ -52,8 +53,11 @@ impl Pages {
     }
 }
 
+/// The free cells of the bins that were looked into.
 #[derive(Clone, Default)]
 struct FreeCells {
+    /// Bins not looked into yet: offset to size.
+    unknown: BTreeMap<u32, u32>,
     /// (size, offset) of each free cell: the first that is large enough is the best fit.
     by_size: BTreeSet<(u32, u32)>,
     /// Offset to size.
@@ -83,7 +87,7 @@ pub(super) struct Extent {
 impl Cells {
     /// Takes a file whose first `size` bytes after the base block are bins. The caller has checked that they are there.
     pub fn new(file: Vec<u8>, size: u32) -> Self {
-        Self { file, size, free: None, changed: Pages::default() }
+        Self { file, size, free: FreeCells::default(), changed: Pages::default() }
     }
 
     /// True once something was written.
@@ -181,26 +185,78 @@ impl Cells {
         Ok(self.cell(offset)?.len())
     }
 
-    /// Turns the allocator on, with the free cells that a walk over all bins has found.
-    pub fn start_allocating(&mut self, free: impl IntoIterator<Item = Extent>) {
-        let by_offset: BTreeMap<u32, u32> = free.into_iter().map(|cell| (cell.offset, cell.size)).collect();
-        let by_size = by_offset.iter().map(|(offset, size)| (*size, *offset)).collect();
-        self.free = Some(FreeCells { by_size, by_offset });
+    /// The bins in order; where a header is damaged its place, and nothing more.
+    pub fn bin_headers(&self) -> impl Iterator<Item = Result<BinHeader, Problem>> + '_ {
+        let mut offset = 0_u32;
+        std::iter::from_fn(move || {
+            let left = self.size.checked_sub(offset).filter(|left| *left > 0)?;
+            let header = self.bins().get(offset as usize..).and_then(BinHeader::parse).filter(|header| header.fits(offset, left));
+            let bin = header.ok_or(Problem { cell: offset, kind: ProblemKind::Bin });
+            offset = header.map_or(self.size, |header| offset.saturating_add(header.size));
+            Some(bin)
+        })
+    }
+
+    /// The cells of a bin in order; where a size is impossible the place, and nothing more.
+    pub fn cells_of(&self, bin: BinHeader) -> impl Iterator<Item = Result<Extent, Problem>> + '_ {
+        let end = bin.offset.saturating_add(bin.size);
+        let mut offset = bin.offset.saturating_add(BIN_HEADER_SIZE);
+        std::iter::from_fn(move || {
+            if offset >= end {
+                return None;
+            }
+            let extent = self.extent(offset, end);
+            let cell = extent.ok_or(Problem { cell: offset, kind: ProblemKind::CellSize });
+            offset = extent.map_or(end, |extent| offset.saturating_add(extent.size));
+            Some(cell)
+        })
+    }
+
+    /// Turns the allocator on: checks that the bins leave no gaps. Their cells are looked at when the allocator first
+    /// needs room in a bin, or frees a cell of it.
+    ///
+    /// # Errors
+    /// [`Error::Unsafe`].
+    pub fn start_allocating(&mut self) -> Result<(), Error> {
+        let unknown = self.bin_headers().map(|bin| bin.map(|bin| (bin.offset, bin.size))).collect::<Result<_, _>>();
+        self.free = FreeCells { unknown: unknown.map_err(unsafe_to_edit)?, ..FreeCells::default() };
+        Ok(())
+    }
+
+    /// Learns the free cells of a bin that was not looked into yet.
+    fn look_into(&mut self, bin: BinHeader) -> Result<(), Error> {
+        let cells: Vec<Extent> = self.cells_of(bin).collect::<Result<_, _>>().map_err(unsafe_to_edit)?;
+        self.free.unknown.remove(&bin.offset);
+        for cell in cells.into_iter().filter(|cell| !cell.allocated) {
+            self.free.insert(cell.offset, cell.size);
+        }
+        Ok(())
+    }
+
+    /// (size, offset) of the free cell for an allocation of `size` bytes. Bins are looked into, the last first, until one
+    /// of them has room; one is appended only when none has.
+    fn find_free(&mut self, size: u32) -> Result<(u32, u32), Error> {
+        loop {
+            if let Some(found) = self.free.by_size.range((size, 0)..).next() {
+                return Ok(*found);
+            }
+            match self.free.unknown.last_key_value() {
+                Some((&offset, &size)) => self.look_into(BinHeader { offset, size })?,
+                None => return self.append_bin(size),
+            }
+        }
     }
 
     /// Stores `contents` in a new cell with room for at least `capacity` bytes; returns its offset.
     ///
-    /// The smallest free cell that is large enough is taken, the lowest of equals; what is left of it stays free.
+    /// Of the free cells known the smallest that is large enough is taken, the lowest of equals; what is left of it stays
+    /// free.
     pub fn allocate(&mut self, contents: &[u8], capacity: usize) -> Result<u32, Error> {
         let wanted = contents.len().max(capacity);
         let size = u32::try_from(wanted).ok().and_then(|wanted| wanted.checked_add(CELL_HEADER_SIZE));
         let size = size.and_then(|size| size.checked_next_multiple_of(CELL_UNIT)).ok_or(Error::Full)?;
-        let found = self.free_cells().by_size.range((size, 0)..).next().copied();
-        let (found_size, offset) = match found {
-            Some(found) => found,
-            None => self.append_bin(size)?,
-        };
-        self.free_cells().remove(offset, found_size);
+        let (found_size, offset) = self.find_free(size)?;
+        self.free.remove(offset, found_size);
         let rest = found_size.saturating_sub(size);
         if rest > 0 {
             self.mark_free(offset.saturating_add(size), rest);
@@ -215,20 +271,24 @@ impl Cells {
 
     /// Frees the cell at `offset`, joins it with free neighbours, and clears its contents.
     pub fn release(&mut self, offset: u32) -> Result<(), Error> {
+        let unknown = self.free.unknown.range(..=offset).next_back().map(|(offset, size)| BinHeader { offset: *offset, size: *size });
+        if let Some(bin) = unknown.filter(|bin| offset < bin.offset.saturating_add(bin.size)) {
+            self.look_into(bin)?;
+        }
         let contents = self.cell_mut(offset)?;
         contents.fill(0);
         let mut start = offset;
         let mut size = u32::try_from(contents.len()).unwrap_or_default().saturating_add(CELL_HEADER_SIZE);
         self.put_raw(offset, &[0; 4]);
-        let before = self.free_cells().by_offset.range(..offset).next_back().map(|(start, size)| (*start, *size));
+        let before = self.free.by_offset.range(..offset).next_back().map(|(start, size)| (*start, *size));
         if let Some((before, before_size)) = before.filter(|(start, size)| start.saturating_add(*size) == offset) {
-            self.free_cells().remove(before, before_size);
+            self.free.remove(before, before_size);
             start = before;
             size = size.saturating_add(before_size);
         }
         let next = start.saturating_add(size);
-        if let Some(next_size) = self.free_cells().by_offset.get(&next).copied() {
-            self.free_cells().remove(next, next_size);
+        if let Some(next_size) = self.free.by_offset.get(&next).copied() {
+            self.free.remove(next, next_size);
             self.put_raw(next, &[0; 4]);
             size = size.saturating_add(next_size);
         }
@@ -247,13 +307,9 @@ impl Cells {
         Ok(moved)
     }
 
-    fn free_cells(&mut self) -> &mut FreeCells {
-        self.free.get_or_insert_default()
-    }
-
     fn mark_free(&mut self, offset: u32, size: u32) {
         self.put_raw(offset, &size.to_le_bytes());
-        self.free_cells().insert(offset, size);
+        self.free.insert(offset, size);
     }
 
     /// Writes at an offset from the first bin that the caller knows to be inside the bins.
@@ -282,4 +338,8 @@ impl Cells {
         self.mark_free(cell, cell_size);
         Ok((cell_size, cell))
     }
+}
+
+fn unsafe_to_edit(first: Problem) -> Error {
+    Error::Unsafe { first, count: 1 }
 }

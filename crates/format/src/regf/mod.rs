@@ -7,9 +7,10 @@
 //!
 //! [`Hive`] does the same. It keeps the file as one buffer, reads from it, and edits in place with an allocator over the
 //! free cells: whatever an edit does not concern keeps its place and its bytes, known to us or not. Opening costs nothing.
-//! The first edit looks for the free cells, which costs a pass over the sizes of all cells. The first edit that deletes
-//! or renames a key or changes a security descriptor checks the whole hive, as [`Hive::verify`] does, because it must
-//! know that what it frees is used by nothing else. A hive of doubtful origin should be verified before any edit.
+//! The first edit checks that the bins leave no gaps; the cells of a bin are looked over when an edit first takes room
+//! from it or frees a cell in it. The first edit that deletes or renames a key or changes a security descriptor checks
+//! the whole hive, as [`Hive::verify`] does, because it must know that what it frees is used by nothing else. A hive of
+//! doubtful origin should be verified before any edit. A hive of which an edit has failed may have half of that edit.
 //!
 //! A hive whose sequence numbers differ was not written to its end: [`Hive::recover`] applies the transaction logs.
 //!
@@ -256,7 +257,6 @@ impl Hive {
         edit::check_key_name(new.root_name)?;
         security::check_descriptor(new.security)?;
         let mut cells = Cells::new(new_base_block(new.minor, new.file_name, new.last_written), 0);
-        cells.start_allocating([]);
         let extra_flags = FLAG_HIVE_ENTRY | FLAG_NO_DELETE;
         let node =
             NewKeyNode { name: new.root_name, extra_flags, last_written: new.last_written, parent: NIL, security: NIL, inherit: None };
