@@ -65,7 +65,7 @@ fn check_value_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-impl Hive {
+impl<S> Hive<S> {
     /// The editor, made at the first edit: refuses a hive whose bins leave gaps.
     fn editor(&mut self) -> Result<&mut Editor, Error> {
         if self.dirty {
