@@ -9,7 +9,7 @@ use super::name::{MAX_KEY_NAME, MAX_VALUE_NAME, encode, upcased};
 use super::security::{self, SecurityCell};
 use super::subkey_list::{self, Place};
 use super::value::{self, MAX_DATA};
-use super::verify::{MAX_DEPTH, inspect, scan};
+use super::verify::{MAX_DEPTH, inspect};
 use super::{Data, Error, Hive, KeyId, ValueKind};
 
 /// Keys with more values than this get an index of them by name.
@@ -65,16 +65,14 @@ fn check_value_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-impl Hive {
-    /// The editor, made at the first edit: finds the free cells, and refuses a hive whose cells leave gaps.
+impl<S> Hive<S> {
+    /// The editor, made at the first edit: refuses a hive whose bins leave gaps.
     fn editor(&mut self) -> Result<&mut Editor, Error> {
         if self.dirty {
             return Err(Error::Dirty);
         }
         if self.editor.is_none() {
-            let inspection = scan(&self.cells);
-            inspection.check_editable()?;
-            self.cells.start_allocating(inspection.free);
+            self.cells.start_allocating()?;
         }
         Ok(self.editor.get_or_insert_default())
     }

@@ -5,11 +5,13 @@
 //! *values*; *security cells* are shared and form a ring. Windows maps the file and uses the cells in place, so the
 //! structures must be right to the byte: what [`Hive::verify`] checks.
 //!
-//! [`Hive`] does the same. It keeps the file as one buffer, reads from it, and edits in place with an allocator over the
-//! free cells: whatever an edit does not concern keeps its place and its bytes, known to us or not. Opening costs nothing.
-//! The first edit looks for the free cells, which costs a pass over the sizes of all cells. The first edit that deletes
-//! or renames a key or changes a security descriptor checks the whole hive, as [`Hive::verify`] does, because it must
-//! know that what it frees is used by nothing else. A hive of doubtful origin should be verified before any edit.
+//! [`Hive`] does the same. It keeps the file in memory (or, opened by [`Hive::open_file`], the bins that were needed so
+//! far), reads from it, and edits in place with an allocator over the free cells: whatever an edit does not concern keeps
+//! its place and its bytes, known to us or not. Opening costs nothing.
+//! The first edit checks that the bins leave no gaps; the cells of a bin are looked over when an edit first takes room
+//! from it or frees a cell in it. The first edit that deletes or renames a key or changes a security descriptor checks
+//! the whole hive, as [`Hive::verify`] does, because it must know that what it frees is used by nothing else. A hive of
+//! doubtful origin should be verified before any edit. A hive of which an edit has failed may have half of that edit.
 //!
 //! A hive whose sequence numbers differ was not written to its end: [`Hive::recover`] applies the transaction logs.
 //!
@@ -27,6 +29,7 @@ mod key_node;
 mod log;
 mod marvin32;
 mod name;
+mod pieces;
 mod read;
 mod security;
 mod subkey_list;
@@ -35,16 +38,21 @@ mod tests;
 mod value;
 mod verify;
 
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::marker::PhantomData;
+use std::sync::Arc;
 
 use thiserror::Error as ThisError;
 
+use crate::io::ReadAt;
+
 use base_block::{BASE_BLOCK_SIZE, BaseBlock, at, new_base_block, seal};
-use bin::{BIN_TIME, BIN_UNIT, measure};
+use bin::{BIN_TIME, BIN_UNIT};
 use cell::{Cells, MAX_BINS_SIZE, NIL};
 use edit::Editor;
 use field::put;
 use key_node::{FLAG_HIVE_ENTRY, FLAG_NO_DELETE, KeyNode, NewKeyNode};
+use pieces::Pieces;
 
 pub use data::{Data, ValueKind};
 pub use name::{MAX_KEY_NAME, MAX_VALUE_NAME};
@@ -147,6 +155,9 @@ pub enum Error {
     /// Not a self-relative security descriptor.
     #[error("the bytes are no self-relative security descriptor")]
     SecurityDescriptor,
+    /// A bin of a hive that is read on demand could not be read.
+    #[error("the hive's file cannot be read")]
+    Read(#[from] io::Error),
     /// The hive, or the value, has reached the format's limit.
     #[error("the hive has no room: its format ends at 2 GiB of bins and about 1 GiB of data in a value")]
     Full,
@@ -182,9 +193,17 @@ pub struct NewHive<'a> {
     pub last_written: u64,
 }
 
-/// A registry hive in memory.
+/// A hive that is all in memory.
+#[derive(Debug, Clone, Copy)]
+pub enum InMemory {}
+
+/// A hive whose bins are read from its file when they are first needed. It is written back by [`Hive::update`] only.
+#[derive(Debug, Clone, Copy)]
+pub enum OnDemand {}
+
+/// A registry hive.
 #[derive(Clone)]
-pub struct Hive {
+pub struct Hive<S = InMemory> {
     cells: Cells,
     root: KeyId,
     minor: u32,
@@ -193,9 +212,10 @@ pub struct Hive {
     modified: bool,
     /// What editing needs to know; from the first edit on.
     editor: Option<Box<Editor>>,
+    stored: PhantomData<S>,
 }
 
-impl std::fmt::Debug for Hive {
+impl<S> std::fmt::Debug for Hive<S> {
     fn fmt(&self, output: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut shown = output.debug_struct("Hive");
         shown.field("minor", &self.minor).field("bins", &self.cells.size()).field("dirty", &self.dirty);
@@ -212,25 +232,7 @@ impl Hive {
     /// # Errors
     /// When this is no hive (a log, say), of an unknown version, cut off, or without a root key.
     pub fn from_bytes(file: Vec<u8>) -> Result<Self, Error> {
-        let base = BaseBlock::parse(&file)?;
-        if base.major != 1 || !(3..=6).contains(&base.minor) {
-            return Err(Error::Version { major: base.major, minor: base.minor });
-        }
-        if base.checksum_valid && base.file_type != 0 {
-            return Err(Error::Log { file_type: base.file_type });
-        }
-        let available = file.len() as u64;
-        let bins = file.get(BASE_BLOCK_SIZE..).ok_or(Error::Truncated { needed: BASE_BLOCK_SIZE as u64, available })?;
-        let size = if base.checksum_valid { base.bins_size } else { measure(bins) };
-        if bins.len() < size as usize {
-            return Err(Error::Truncated { needed: (BASE_BLOCK_SIZE as u64).saturating_add(u64::from(size)), available });
-        }
-        if !size.is_multiple_of(BIN_UNIT) || size >= MAX_BINS_SIZE {
-            return Err(Error::Damaged { cell: 0, what: "the base block gives an impossible size of the bins" });
-        }
-        let cells = Cells::new(file, size);
-        KeyNode::read(&cells, base.root_cell)?;
-        Ok(Self { cells, root: KeyId(base.root_cell), minor: base.minor, dirty: base.is_dirty(), modified: false, editor: None })
+        Self::from_pieces(Pieces::whole(file))
     }
 
     /// Takes a hive file with its transaction logs, LOG1 first. Logs of both generations are understood; logs of a clean
@@ -255,8 +257,8 @@ impl Hive {
         }
         edit::check_key_name(new.root_name)?;
         security::check_descriptor(new.security)?;
-        let mut cells = Cells::new(new_base_block(new.minor, new.file_name, new.last_written), 0);
-        cells.start_allocating([]);
+        let base_block = new_base_block(new.minor, new.file_name, new.last_written);
+        let mut cells = Cells::new(Pieces::whole(base_block), 0);
         let extra_flags = FLAG_HIVE_ENTRY | FLAG_NO_DELETE;
         let node =
             NewKeyNode { name: new.root_name, extra_flags, last_written: new.last_written, parent: NIL, security: NIL, inherit: None };
@@ -265,7 +267,62 @@ impl Hive {
         cells.put_u32(root, key_node::at::SECURITY, security)?;
         put(cells.base_block_mut(), at::ROOT_CELL, &root.to_le_bytes()).ok_or(Error::Full)?;
         cells.put_raw(BIN_TIME, &new.last_written.to_le_bytes());
-        Ok(Self { cells, root: KeyId(root), minor: new.minor, dirty: false, modified: true, editor: None })
+        Ok(Self { cells, root: KeyId(root), minor: new.minor, dirty: false, modified: true, editor: None, stored: PhantomData })
+    }
+
+    /// The hive as a file. An unmodified hive comes out byte for byte as it came in; a modified one has equal sequence
+    /// numbers, one above the old. Whoever replaces a hive by a modified one must make its transaction logs
+    /// [`EMPTY_LOG`]s, so that nobody ever applies them to it.
+    #[must_use]
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        if self.is_modified() {
+            self.finish();
+        }
+        self.cells.into_file()
+    }
+
+    /// Like [`Hive::into_bytes`], on a copy.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.clone().into_bytes()
+    }
+}
+
+impl Hive<OnDemand> {
+    /// Takes a hive file of which only the base block, the headers of the bins and the root key are read now: the rest
+    /// when it is needed. The file must not change meanwhile.
+    ///
+    /// # Errors
+    /// As [`Hive::from_bytes`]; [`Error::Read`].
+    pub fn open_file(file: Arc<dyn ReadAt>) -> Result<Self, Error> {
+        Self::from_pieces(Pieces::on_demand(file)?)
+    }
+}
+
+impl<S> Hive<S> {
+    fn from_pieces(file: Pieces) -> Result<Self, Error> {
+        let base = BaseBlock::parse(file.at(0)?)?;
+        if base.major != 1 || !(3..=6).contains(&base.minor) {
+            return Err(Error::Version { major: base.major, minor: base.minor });
+        }
+        if base.checksum_valid && base.file_type != 0 {
+            return Err(Error::Log { file_type: base.file_type });
+        }
+        let available = file.len() as u64;
+        let Some(bins) = file.len().checked_sub(BASE_BLOCK_SIZE) else {
+            return Err(Error::Truncated { needed: BASE_BLOCK_SIZE as u64, available });
+        };
+        let size = if base.checksum_valid { base.bins_size } else { file.measure_bins()? };
+        if bins < size as usize {
+            return Err(Error::Truncated { needed: (BASE_BLOCK_SIZE as u64).saturating_add(u64::from(size)), available });
+        }
+        if !size.is_multiple_of(BIN_UNIT) || size >= MAX_BINS_SIZE {
+            return Err(Error::Damaged { cell: 0, what: "the base block gives an impossible size of the bins" });
+        }
+        let cells = Cells::new(file, size);
+        KeyNode::read(&cells, base.root_cell)?;
+        let (root, dirty) = (KeyId(base.root_cell), base.is_dirty());
+        Ok(Self { cells, root, minor: base.minor, dirty, modified: false, editor: None, stored: PhantomData })
     }
 
     /// Minor version of the format: 3 to 6.
@@ -299,23 +356,6 @@ impl Hive {
         let _written: Option<()> = put(self.cells.base_block_mut(), at::LAST_WRITTEN, &last_written.to_le_bytes());
     }
 
-    /// The hive as a file. An unmodified hive comes out byte for byte as it came in; a modified one has equal sequence
-    /// numbers, one above the old. Whoever replaces a hive by a modified one must make its transaction logs
-    /// [`EMPTY_LOG`]s, so that nobody ever applies them to it.
-    #[must_use]
-    pub fn into_bytes(mut self) -> Vec<u8> {
-        if self.is_modified() {
-            self.finish();
-        }
-        self.cells.into_file()
-    }
-
-    /// Like [`Hive::into_bytes`], on a copy.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        self.clone().into_bytes()
-    }
-
     /// Brings the file from which the hive was made to what [`Hive::into_bytes`] gives, by writing only the pages that
     /// changed, as Windows does: of a large hive with a few changes, almost nothing.
     ///
@@ -329,20 +369,24 @@ impl Hive {
             return Ok(());
         }
         self.finish();
+        let mut output = BufWriter::new(file);
+        let mut position = None;
         let mut write = |offset: usize, bytes: &[u8]| {
-            file.seek(SeekFrom::Start(offset as u64))?;
-            file.write_all(bytes)
+            if position != Some(offset) {
+                output.seek(SeekFrom::Start(offset as u64))?;
+            }
+            position = offset.checked_add(bytes.len());
+            output.write_all(bytes)
         };
-        let (base_block, bins) = self.cells.file().split_at_checked(BASE_BLOCK_SIZE).unwrap_or_default();
-        let sequence = base_block.get(at::PRIMARY_SEQUENCE..at::SECONDARY_SEQUENCE).unwrap_or_default();
-        write(at::PRIMARY_SEQUENCE, sequence)?;
-        if self.modified {
-            // Applied logs have changed what no page tells of.
-            write(BASE_BLOCK_SIZE, bins)?;
-        } else {
-            self.cells.changed_runs().into_iter().try_for_each(|(offset, bytes)| write(offset, bytes))?;
+        let base_block = self.cells.base_block();
+        write(at::PRIMARY_SEQUENCE, base_block.get(at::PRIMARY_SEQUENCE..at::SECONDARY_SEQUENCE).unwrap_or_default())?;
+        // Applied logs have changed what no page tells of.
+        for page in self.cells.pages(self.modified) {
+            let (offset, bytes) = page.map_err(io::Error::other)?;
+            write(offset, bytes)?;
         }
-        write(0, base_block)
+        write(0, base_block)?;
+        output.flush()
     }
 
     /// Brings the base block of a modified hive up to date.

@@ -4,12 +4,12 @@ use super::key_node::{KeyNode, at};
 use super::security::SecurityCell;
 use super::subkey_list::{self, SubkeyList};
 use super::verify::{MAX_DEPTH, Verification, inspect};
-use super::{Error, Hive, KeyId, Value, name};
+use super::{Error, Hive, InMemory, KeyId, Value, name};
 
 /// Characters that separate the keys of a path.
 const SEPARATOR: char = '\\';
 
-impl Hive {
+impl<S> Hive<S> {
     /// The root key.
     #[must_use]
     pub fn root(&self) -> KeyId {
@@ -176,7 +176,7 @@ impl Hive {
     }
 
     /// The key and everything below it, parents first, siblings in the order of their lists.
-    pub fn walk(&self, key: KeyId) -> Walk<'_> {
+    pub fn walk(&self, key: KeyId) -> Walk<'_, S> {
         Walk { hive: self, waiting: vec![(key, 0)], left: self.most_keys() }
     }
 
@@ -195,13 +195,13 @@ impl Hive {
 /// A walk over keys: see [`Hive::walk`]. Ends after the first error; a hive that lists keys twice makes one rather than a
 /// walk without end.
 #[derive(Debug)]
-pub struct Walk<'a> {
-    hive: &'a Hive,
+pub struct Walk<'a, S = InMemory> {
+    hive: &'a Hive<S>,
     waiting: Vec<(KeyId, usize)>,
     left: usize,
 }
 
-impl Iterator for Walk<'_> {
+impl<S> Iterator for Walk<'_, S> {
     /// The key, and its depth below the start.
     type Item = Result<(KeyId, usize), Error>;
 

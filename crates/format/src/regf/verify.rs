@@ -7,7 +7,6 @@ use thiserror::Error as ThisError;
 
 use super::Error;
 use super::big_data::BigData;
-use super::bin::{BIN_HEADER_SIZE, BinHeader};
 use super::cell::{CELL_UNIT, Cells, Extent};
 use super::key_node::KeyNode;
 use super::security::SecurityCell;
@@ -151,7 +150,6 @@ pub struct Verification {
 #[derive(Default)]
 pub(super) struct Inspection {
     pub verification: Verification,
-    pub free: Vec<Extent>,
     /// Each security cell with the number of keys that use it.
     pub securities: HashMap<u32, u32>,
     /// One byte for each cell unit.
@@ -163,13 +161,6 @@ enum CellState {
     NoCell,
     Unused,
     Used,
-}
-
-/// Finds the free cells, and checks that bins and cells leave no gaps. Looks into no cell, and keeps no states.
-pub(super) fn scan(cells: &Cells) -> Inspection {
-    let mut inspection = Inspection::default();
-    inspection.scan_bins(cells);
-    inspection
 }
 
 /// Checks everything that hangs under the key `root`.
@@ -207,29 +198,23 @@ impl Inspection {
     }
 
     fn scan_bins(&mut self, cells: &Cells) {
-        let total = cells.size();
-        let mut bin = 0;
-        while bin < total {
-            let header = cells.bins().get(bin as usize..).and_then(BinHeader::parse);
-            let Some(header) = header.filter(|header| header.fits(bin, total.saturating_sub(bin))) else {
-                return self.report(bin, ProblemKind::Bin);
-            };
-            let end = bin.saturating_add(header.size);
-            let mut offset = bin.saturating_add(BIN_HEADER_SIZE);
-            while offset < end {
-                let Some(extent) = cells.extent(offset, end) else {
-                    self.report(offset, ProblemKind::CellSize);
-                    break;
-                };
-                if !extent.allocated {
-                    self.free.push(extent);
-                    self.verification.free_bytes = self.verification.free_bytes.saturating_add(u64::from(extent.size));
-                } else if let Some(state) = self.state(offset) {
+        for bin in cells.bin_headers() {
+            match bin {
+                Ok(bin) => cells.cells_of(bin).for_each(|cell| self.note_cell(cell)),
+                Err(problem) => self.report(problem.cell, problem.kind),
+            }
+        }
+    }
+
+    fn note_cell(&mut self, cell: Result<Extent, Problem>) {
+        match cell {
+            Ok(Extent { offset, allocated: true, .. }) => {
+                if let Some(state) = self.state(offset) {
                     *state = CellState::Unused;
                 }
-                offset = offset.saturating_add(extent.size);
             }
-            bin = end;
+            Ok(free) => self.verification.free_bytes = self.verification.free_bytes.saturating_add(u64::from(free.size)),
+            Err(problem) => self.report(problem.cell, problem.kind),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Seek, SeekFrom, Write};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -187,7 +188,7 @@ impl ModelKey {
 }
 
 /// The model of what the hive holds.
-fn model_of(hive: &Hive, key: KeyId) -> ModelKey {
+fn model_of<S>(hive: &Hive<S>, key: KeyId) -> ModelKey {
     let upper = |text: String| text.to_uppercase();
     ModelKey {
         class: hive.class(key).unwrap(),
@@ -234,7 +235,7 @@ fn edit() -> impl Strategy<Value = Edit> {
 }
 
 /// Applies an edit to both.
-fn apply(hive: &mut Hive, model: &mut ModelKey, edit: &Edit) {
+fn apply<S>(hive: &mut Hive<S>, model: &mut ModelKey, edit: &Edit) {
     let (Edit::Create(path, _)
     | Edit::Delete(path)
     | Edit::Rename(path, _)
@@ -324,4 +325,110 @@ proptest! {
         again.clone().update(&mut updated).unwrap();
         prop_assert!(updated.get_ref() == &again.into_bytes(), "an edited hive, written as an update of the file before");
     }
+    #[test]
+    fn edits_in_many_sessions_agree_with_the_model(sessions in proptest::collection::vec(proptest::collection::vec(edit(), 1..16), 2..12)) {
+        let mut file = empty(5).into_bytes();
+        let mut model = model_of(&empty(5), empty(5).root());
+        for edits in &sessions {
+            let mut model_before = model.clone();
+            let mut hive = Hive::from_bytes(file.clone()).unwrap();
+            for edit in edits {
+                apply(&mut hive, &mut model, edit);
+            }
+            // No cell is used twice, none is lost.
+            assert_sound(&hive);
+            let mut on_demand = Hive::open_file(Arc::new(file.clone())).unwrap();
+            for edit in edits {
+                apply(&mut on_demand, &mut model_before, edit);
+            }
+            prop_assert_eq!(&model_of(&on_demand, on_demand.root()), &model);
+            prop_assert_eq!(on_demand.verify(), hive.verify());
+            let mut updated_on_demand = Cursor::new(file.clone());
+            on_demand.update(&mut updated_on_demand).unwrap();
+            let mut updated = Cursor::new(file);
+            hive.clone().update(&mut updated).unwrap();
+            file = updated.into_inner();
+            prop_assert!(file == hive.into_bytes());
+            prop_assert!(file == updated_on_demand.into_inner());
+            let again = Hive::from_bytes(file.clone()).unwrap();
+            assert_sound(&again);
+            prop_assert_eq!(&model_of(&again, again.root()), &model);
+        }
+    }
+
+    #[test]
+    fn room_is_used_again_in_later_sessions(sessions in proptest::collection::vec(proptest::collection::vec((0..20_u8, 0..6000_usize), 10), 30)) {
+        let mut file = empty(5).into_bytes();
+        for edits in &sessions {
+            let mut hive = Hive::from_bytes(file).unwrap();
+            for (value, size) in edits {
+                hive.set_value(hive.root(), &name(*value), ValueKind::BINARY, &vec![7; *size], 5).unwrap();
+            }
+            assert_sound(&hive);
+            file = hive.into_bytes();
+        }
+        // 20 values of at most 6,000 bytes, though 900,000 bytes were written.
+        prop_assert!(file.len() < 20 * 6000 * 2, "{} bytes", file.len());
+    }
+}
+
+#[test]
+fn a_queue_over_many_sessions_does_not_grow_without_end() {
+    let mut file = empty(5).into_bytes();
+    let mut early = 0;
+    for session in 0..150_u32 {
+        let mut hive = Hive::from_bytes(file).unwrap();
+        // What goes lies far from what was written last; every second session frees before it writes.
+        let write = |hive: &mut Hive| {
+            let key = hive.create_path(&format!(r"queue\{session}"), 1).unwrap();
+            hive.set_value(key, "data", ValueKind::BINARY, &[7; 9000], 1).unwrap();
+        };
+        if session % 2 == 0 {
+            write(&mut hive);
+        }
+        if let Some(oldest) = session.checked_sub(20).and_then(|oldest| hive.open(&format!(r"queue\{oldest}")).unwrap()) {
+            hive.delete_key(oldest, 1).unwrap();
+        }
+        if session % 2 == 1 {
+            write(&mut hive);
+        }
+        assert_sound(&hive);
+        file = hive.into_bytes();
+        if session == 30 {
+            early = file.len();
+        }
+    }
+    assert!(early > 20 * 9000 && file.len() <= early, "{} bytes, {early} early", file.len());
+}
+
+#[test]
+fn an_edit_is_refused_where_cells_leave_gaps() {
+    let mut hive = empty(5);
+    for index in 0..400 {
+        let key = hive.create_path(&format!("key {index}"), 0).unwrap();
+        hive.set_value(key, "value", ValueKind::BINARY, &[7; 100], 0).unwrap();
+    }
+    let file = hive.into_bytes();
+    // The free cell at the end of the last bin reaches past it; so no edit may take room there.
+    let mut damaged = file.clone();
+    let last = file.len() - 4096;
+    assert_eq!(damaged[last..last + 4], *b"hbin");
+    let mut cell = last + 32;
+    let size = loop {
+        let size = i32::from_le_bytes(damaged[cell..cell + 4].try_into().unwrap());
+        if size > 0 {
+            break size;
+        }
+        cell += size.unsigned_abs() as usize;
+    };
+    damaged[cell..cell + 4].copy_from_slice(&(size + 8).to_le_bytes());
+    let mut hive = Hive::from_bytes(damaged).unwrap();
+    let refused = hive.create_path("one more", 0).unwrap_err();
+    assert!(matches!(refused, Error::Unsafe { count: 1, .. }), "{refused}");
+    // Bins that leave a gap are refused by every edit.
+    let mut damaged = file;
+    damaged[last] = b'x';
+    let mut hive = Hive::from_bytes(damaged).unwrap();
+    let root = hive.root();
+    assert!(matches!(hive.set_last_written(root, 9), Err(Error::Unsafe { .. })));
 }

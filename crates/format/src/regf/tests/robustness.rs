@@ -1,5 +1,7 @@
 //! Damaged hives: every one must be read to a value or an error, in bounded time, and never harm an edit.
 
+use std::sync::Arc;
+
 use super::super::{Hive, KeyId, ValueKind};
 use super::{descriptor, empty, hive_file};
 
@@ -20,7 +22,15 @@ fn sample() -> Vec<u8> {
 
 /// Reads and edits whatever can be.
 fn use_all_of(file: Vec<u8>) {
-    let Ok(mut hive) = Hive::from_bytes(file) else { return };
+    if let Ok(hive) = Hive::open_file(Arc::new(file.clone())) {
+        use_hive(hive);
+    }
+    if let Ok(hive) = Hive::from_bytes(file) {
+        use_hive(hive);
+    }
+}
+
+fn use_hive<S>(mut hive: Hive<S>) {
     for step in hive.walk(hive.root()) {
         let Ok((key, _)) = step else { break };
         look_at(&hive, key);
@@ -28,7 +38,7 @@ fn use_all_of(file: Vec<u8>) {
     let verification = hive.verify();
     hive.accept_dirty();
     let root = hive.root();
-    let edits = |hive: &mut Hive| {
+    let edits = |hive: &mut Hive<S>| {
         let key = hive.create_path(r"a\new", 9)?;
         hive.set_value(key, "value", ValueKind::SZ, &[0; 300], 9)?;
         hive.set_security(key, &descriptor(&[2; 4]))?;
@@ -43,7 +53,7 @@ fn use_all_of(file: Vec<u8>) {
     }
 }
 
-fn look_at(hive: &Hive, key: KeyId) {
+fn look_at<S>(hive: &Hive<S>, key: KeyId) {
     let (_name, _class, _security, _path) = (hive.name(key), hive.class(key), hive.security(key), hive.path(key));
     let _found = hive.subkey(key, "x");
     for value in hive.values(key).into_iter().flatten() {
