@@ -223,6 +223,8 @@ impl<'a> OpenLayers<'a> {
     /// Stores the result of a step. `image` gets its statistics; its new blobs are in the layer
     /// from now on.
     pub fn add(&mut self, key: StepKey, image: &mut Image, report: StepReport, events: &dyn Events) -> Result<LayerRecord, LayerError> {
+        // What the next step is given, and the key that it has, is the same whether it comes from here or out of the cache.
+        image.tree.number_hard_links();
         let metadata = image.tree.to_metadata();
         image.info.set_statistics(&metadata.statistics(&|id| image.blobs.size(id).unwrap_or_default()));
         let blobs: Vec<BlobId> = image.tree.blobs();

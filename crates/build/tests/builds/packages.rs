@@ -106,6 +106,26 @@ fn a_second_build_with_packages_does_nothing_and_one_thread_gives_the_same_bytes
 }
 
 #[test]
+fn a_build_with_packages_that_goes_on_anywhere_ends_alike() {
+    let workshop = workshop();
+    // The step after packages removes one name of a file that the packages gave two.
+    let files = "    files: [{ delete: /Windows/System32/practice.exe }, { content: x, to: /x }]\n    metadata: { flags: Other }\n";
+    let text = recipe(&format!("{EVERYTHING}{files}"), WIM);
+    let library = workshop.library("library");
+    workshop.build(&text, &library);
+    let (whole, layers) = (workshop.read("out.wim"), workshop.layers("library"));
+    for kept in 0..3 {
+        let mut records: Vec<_> = workshop.files("library/cache").into_iter().filter(|(name, _)| name.ends_with(".json")).collect();
+        records.sort_by_key(|(_, (_, seconds, nanoseconds, _))| (*seconds, *nanoseconds));
+        records.iter().skip(kept).for_each(|(record, _)| fs::remove_file(workshop.path(record)).unwrap());
+        fs::remove_file(workshop.path("out.wim")).unwrap();
+        workshop.build(&text, &library);
+        assert!(workshop.read("out.wim") == whole, "{kept} of 3 layers were there");
+        assert_eq!(workshop.layers("library"), layers);
+    }
+}
+
+#[test]
 fn contents_of_packages_are_in_the_key_and_their_names_are_not() {
     let workshop = workshop();
     let reference = keys(&workshop, &recipe(EVERYTHING, ""));

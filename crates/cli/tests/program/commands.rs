@@ -38,7 +38,7 @@ fn session(workshop: &Workshop, commands: &[&[&str]]) -> String {
 fn steady(workshop: &Workshop, line: &str) -> String {
     let line = line.replace(&*workshop.path("").to_string_lossy(), "FOLDER/");
     let words = line.split(' ').map(|word| {
-        let bare = word.trim_matches(|character: char| "(),".contains(character));
+        let bare = word.trim_matches(|character: char| "(),\"".contains(character));
         let is_hash = [40, 64].contains(&bare.len()) && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
         if is_hash { word.replace(bare, "HASH") } else { word.to_owned() }
     });

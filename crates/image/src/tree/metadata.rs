@@ -40,46 +40,45 @@ impl Tree {
         Ok(Self { root: Arc::new(root), inodes: Arc::new(reader.inodes), security: Arc::new(metadata.security_descriptors) })
     }
 
+    /// Gives files that have more than one name a hard-link group, in the order of [`Tree::walk`]; those that had one keep its number.
+    /// The tree is then what [`Tree::from_metadata`] makes of [`Tree::to_metadata`], and has the same id.
+    pub fn number_hard_links(&mut self) {
+        let mut names = HashMap::<FileId, u32>::new();
+        let mut highest = 0;
+        let mut order = Vec::new();
+        for (_, entry) in self.walk() {
+            let inode = entry.inode();
+            highest = highest.max(inode.hard_link_group);
+            if let Some(file) = entry.file_id() {
+                let count = names.entry(file).or_default();
+                *count += 1;
+                if *count == 1 && inode.hard_link_group == 0 && inode.reparse.is_none() {
+                    order.push(file);
+                }
+            }
+        }
+        for file in order.into_iter().filter(|file| names.get(file).is_some_and(|count| *count > 1)) {
+            highest += 1;
+            Arc::make_mut(&mut Arc::make_mut(&mut self.inodes)[file.0 as usize]).hard_link_group = highest;
+        }
+    }
+
     /// The metadata of this tree, children in the tree's order. Files that have more than one name get a hard-link group;
     /// those that had one keep its number.
     #[must_use]
     pub fn to_metadata(&self) -> Metadata {
-        let mut names = HashMap::<FileId, u32>::new();
-        let mut highest = 0;
-        for (_, entry) in self.walk() {
-            highest = highest.max(entry.inode().hard_link_group);
-            if let Some(file) = entry.file_id() {
-                *names.entry(file).or_default() += 1;
-            }
-        }
-        let mut groups = HashMap::new();
-        let root = self.dentries(&self.root, &names, &mut groups, &mut highest);
-        Metadata { security_descriptors: self.security.to_vec(), root }
+        let mut numbered = self.clone();
+        numbered.number_hard_links();
+        Metadata { security_descriptors: numbered.security.to_vec(), root: numbered.dentries(&numbered.root) }
     }
 
-    fn dentries(
-        &self,
-        directory: &Directory,
-        names: &HashMap<FileId, u32>,
-        groups: &mut HashMap<FileId, u64>,
-        highest: &mut u64,
-    ) -> Dentry {
+    fn dentries(&self, directory: &Directory) -> Dentry {
         let mut dentry = directory.inode.to_dentry();
         dentry.children.reserve_exact(directory.children.len());
         for child in &directory.children {
             let mut below = match &child.node {
-                Node::Directory(directory) => self.dentries(directory, names, groups, highest),
-                Node::File(file) => {
-                    let mut below = self.inode(*file).to_dentry();
-                    let linked = names.get(file).is_some_and(|count| *count > 1);
-                    if linked && below.hard_link_group == 0 && below.reparse.is_none() {
-                        below.hard_link_group = *groups.entry(*file).or_insert_with(|| {
-                            *highest += 1;
-                            *highest
-                        });
-                    }
-                    below
-                }
+                Node::Directory(directory) => self.dentries(directory),
+                Node::File(file) => self.inode(*file).to_dentry(),
             };
             below.name = child.name.clone();
             below.short_name = child.short_name.clone();
