@@ -7,9 +7,42 @@ use serde::{Deserialize, Serialize};
 /// The state of a package (`CurrentState`) or of an update (a value of its package's `Updates` key): REG_DWORD.
 ///
 /// Numbers: `CbsState` in WitherOrNot/cbsexploder `CbsApi.h` and seven-mile/UFCase `CbsApi.idl`.
+///
+/// In JSON it is the word of `dism /Get-Packages`, or the number where there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(into = "String", try_from = "String")]
 pub struct State(pub u32);
+
+impl From<State> for String {
+    fn from(state: State) -> Self {
+        match state.package_word() {
+            "Unknown" => state.0.to_string(),
+            word => word.to_owned(),
+        }
+    }
+}
+
+impl TryFrom<String> for State {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        const NAMED: [State; 11] = [
+            State::ABSENT,
+            State::UNINSTALL_PENDING,
+            State::RESOLVED,
+            State(0x30),
+            State::STAGED,
+            State::SUPERSEDED,
+            State::INSTALL_PENDING,
+            State::PARTIALLY_INSTALLED,
+            State::INSTALLED,
+            State::PERMANENT,
+            State(0x10),
+        ];
+        let named = NAMED.into_iter().find(|state| state.package_word() == text);
+        named.or_else(|| text.parse().ok().map(Self)).ok_or_else(|| format!("`{text}` is no state of a package"))
+    }
+}
 
 impl State {
     /// Not there, or there without payload.
@@ -86,5 +119,27 @@ impl State {
 impl fmt::Display for State {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.package_word())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_words_in_json() {
+        for state in [State::ABSENT, State::STAGED, State::SUPERSEDED, State::INSTALLED, State::PERMANENT, State(0x1234)] {
+            let json = serde_json::to_string(&state).unwrap();
+            assert_eq!(serde_json::from_str::<State>(&json).unwrap(), state, "{json}");
+        }
+        assert_eq!(serde_json::to_string(&State::INSTALLED).unwrap(), "\"Installed\"");
+        assert!(serde_json::from_str::<State>("\"Cooked\"").is_err());
+    }
+
+    #[test]
+    fn what_has_effect_is_told_from_what_waits() {
+        assert!(State::INSTALLED.is_installed() && State::PERMANENT.is_installed() && !State::SUPERSEDED.is_installed());
+        assert!(State::STAGED.is_staged() && State::INSTALLED.is_staged() && !State::ABSENT.is_staged());
+        assert!(State::INSTALL_PENDING.is_pending() && !State::INSTALLED.is_pending() && !State::ABSENT.is_pending());
     }
 }
