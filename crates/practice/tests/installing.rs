@@ -7,52 +7,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use wimwright_format::manifest::package::Payload as Carried;
-use wimwright_format::manifest::{PackageId, Version};
+use wimwright_format::manifest::Version;
 use wimwright_format::regf::Data;
 use wimwright_image::medium::Medium;
 use wimwright_image::registry::{HiveFile, value};
 use wimwright_image::{Blobs, Image};
 use wimwright_practice::recipe::RecipeFile;
 use wimwright_practice::store::{PackageSpec, StoreSpec, write};
-use wimwright_practice::updates::{UpdateOptions, files};
+use wimwright_practice::updates::{CAPABILITY, UpdateOptions, files};
 use wimwright_practice::{Options as MediumOptions, write_medium};
-use wimwright_servicing::cbs::dictionary::Dictionary;
-use wimwright_servicing::cbs::install::{DeferredPolicy, Options, install};
-use wimwright_servicing::cbs::plan::{PackageChange, UpdateChange};
-use wimwright_servicing::cbs::source::{PackageSource, SourcePackage, Trust, open};
-use wimwright_servicing::cbs::state::State;
-use wimwright_servicing::cbs::store::Store;
-use wimwright_servicing::step::{Certainty, Payload};
+use wimwright_servicing::cbs::install::DeferredPolicy;
+use wimwright_servicing::cbs::step::Packages;
+use wimwright_servicing::step::{Certainty, Context, Payload, Step};
 
 /// When packages are installed, FILETIME.
 const NOW: u64 = 133_800_000_000_000_000;
-
-/// All of a delivery, as if it were applicable.
-fn everything(number: usize, source: &PackageSource) -> Vec<PackageChange> {
-    let packages: Vec<_> = source.packages().collect();
-    let carries =
-        |payload: &Carried, id: &PackageId| matches!(payload, Carried::Package { identity, .. } if PackageId::from(identity) == *id);
-    let owner = |id: &PackageId| {
-        let mut owners = packages
-            .iter()
-            .filter(|(_, package)| package.manifest.updates.iter().flat_map(|update| &update.payload).any(|payload| carries(payload, id)));
-        owners.next().map_or_else(|| id.clone(), |(owner, _)| (*owner).clone())
-    };
-    let change = |(id, package): &(&PackageId, &SourcePackage)| PackageChange {
-        package: (*id).clone(),
-        source: Some(number),
-        manifest: package.manifest.clone(),
-        before: State::ABSENT,
-        after: State::INSTALLED,
-        updates: (0..package.manifest.updates.len())
-            .map(|update| UpdateChange { update, before: State::ABSENT, after: State::INSTALLED })
-            .collect(),
-        visible: **id == source.root,
-        owners: vec![owner(id)],
-    };
-    packages.iter().map(change).collect()
-}
 
 /// An image made to measure, and an edition of a medium in the folder.
 fn images(folder: &Path) -> [Image; 2] {
@@ -78,17 +47,20 @@ fn practice_packages_install_into_practice_images() {
     let updates = files(&UpdateOptions { files: 120, ..UpdateOptions::default() }).unwrap();
     let payloads: Vec<Payload> = updates.into_iter().map(payload).collect();
     let folder = tempfile::tempdir().unwrap();
+    let (updates, offers) = payloads.into_iter().partition(|payload| !payload.name.contains("Tools"));
+    let step = Packages {
+        updates,
+        offers,
+        capabilities: vec![CAPABILITY.into()],
+        allow_unsigned: true,
+        deferred: DeferredPolicy::Fail,
+        ..Packages::default()
+    };
     for mut image in images(folder.path()) {
-        let dictionary = Dictionary::of_image(&image).unwrap();
-        let trust = Trust { allow_unsigned: true, ..Trust::microsoft(1_735_526_400) };
-        let sources = open(&payloads, &dictionary, &trust).unwrap();
-        assert_eq!(sources.len(), 4);
         let before = consistency::check(&mut image, "amd64");
-        let changes: Vec<_> = sources.iter().enumerate().flat_map(|(number, source)| everything(number, source)).collect();
-        let store = Store::read(&mut image, None).unwrap();
-        let options = Options { time: NOW, deferred: DeferredPolicy::Fail };
-        let reports = install(&mut image, &store, &sources, &changes, &options).unwrap();
-        assert!(reports.len() == 5 && reports.iter().all(|report| report.certainty == Certainty::Exact), "{reports:#?}");
+        let (mut image, report) = step.apply(image, &Context { time: NOW }).unwrap();
+        // Those that are new, and the cumulative update that one of them supersedes.
+        assert!(report.packages.len() == 6 && report.certainty == Certainty::Exact, "{report:#?}");
         let after = consistency::check(&mut image, "amd64");
         // Files: of the cumulative update, of the capability, its text, the servicing stack's.
         assert_eq!((after.packages, after.files), (before.packages + 5, before.files + 120 + 5 + 1 + 1));

@@ -15,6 +15,7 @@ use wimwright_format::msu::Update;
 use wimwright_format::wim::Wim;
 use wimwright_image::{Blobs, Image, ImageFile};
 use wimwright_practice::store::{ComponentSpec, PackageSpec, StoreSpec, elevated_by, parents_of, write};
+use wimwright_servicing::cbs::install::DeferredPolicy;
 use wimwright_servicing::cbs::step::Packages;
 use wimwright_servicing::step::{Context, Payload, Step};
 
@@ -62,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let store = store(std::fs::read(package)?, architecture, version)?;
     let file = ImageFile::new(vec![Arc::new(Wim::open(Arc::new(store))?)])?;
     let image = Image::open(&file, 1, &Blobs::default())?;
-    let step = Packages { updates: vec![update], dictionary: Some(dictionary), ..Packages::default() };
+    let step = Packages { updates: vec![update], dictionary: Some(dictionary), deferred: DeferredPolicy::Omit, ..Packages::default() };
     let begun = Instant::now();
     let (_, report) = step.apply(image, &Context { time: TIME })?;
     let seconds = begun.elapsed().as_secs_f64();

@@ -119,8 +119,10 @@ pub struct Servicing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Deferred {
-    /// Windows finishes them at its first start; the report lists them.
+    /// Windows finishes them at its first start; the report lists them. If no tool of Windows does one, the build fails.
     Defer,
+    /// The same, but what no tool does is left out, and the report says so.
+    Omit,
     /// The build fails.
     Fail,
 }
@@ -258,6 +260,6 @@ impl Decode for Servicing {
 
 impl Decode for Deferred {
     fn decode(node: &Node, context: &mut Context) -> Result<Self, Reported> {
-        context.word(node, &[("defer", Self::Defer), ("fail", Self::Fail)])
+        context.word(node, &[("defer", Self::Defer), ("omit", Self::Omit), ("fail", Self::Fail)])
     }
 }

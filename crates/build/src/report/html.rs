@@ -304,13 +304,17 @@ fn signature(signature: Option<&Signature>) -> Markup {
 fn certainty(package: &PackageReport) -> Markup {
     markup! {
         @if package.deferred.is_empty() { "exact" } @else {
-            span.mark.deferred { "Windows does it later" }
+            @if package.deferred.iter().any(|part| part.command.is_none()) {
+                span.mark.failed { "not all done" }
+            } @else {
+                span.mark.deferred { "Windows does it later" }
+            }
             details {
-                summary { (plural(package.deferred.len(), "part")) " left to the first start of Windows" }
+                summary { (plural(package.deferred.len(), "part")) " that only Windows' own installers do" }
                 ul { @for part in &package.deferred {
                     li {
                         (code(&part.component)) ": " (shown(&part.installer)) " " (code(&part.what)) ", since " (shown(&part.reason)) ": "
-                        @match &part.command { Some(command) => (code(command)), None => "no tool of Windows does it" }
+                        @match &part.command { Some(command) => (code(command)), None => "not done: no tool of Windows does it" }
                     }
                 } }
             }

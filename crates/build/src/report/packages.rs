@@ -2,7 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use wimwright_servicing::cbs::{install, source};
+use wimwright_servicing::cbs::install;
+pub use wimwright_servicing::cbs::install::DeferredReport as DeferredPart;
+pub use wimwright_servicing::cbs::source::Signature;
 use wimwright_servicing::step::Certainty as StepCertainty;
 
 use super::Certainty;
@@ -31,10 +33,10 @@ pub struct PackageReport {
     pub files: u64,
     /// Registry values that were set for it.
     pub values: u64,
-    /// What is left to Windows, part by part.
+    /// What was not done, part by part: Windows finishes it at its first start, or, where there is no command, nobody does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deferred: Vec<DeferredPart>,
-    /// How sure the result is: `deferred` when anything is left to Windows.
+    /// How sure the result is: `deferred` when anything was not done here.
     pub certainty: Certainty,
 }
 
@@ -65,7 +67,7 @@ impl From<&run::SetupPackage> for SetupPackage {
             file: package.file.clone(),
             path: package.path.clone(),
             sha256: package.sha256.clone(),
-            signature: package.signature.clone().into(),
+            signature: package.signature.clone(),
             certainty: Certainty::Deferred,
         }
     }
@@ -81,69 +83,19 @@ pub enum Engine {
     Setup,
 }
 
-/// Who vouches for a package.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Signature {
-    /// Its catalog is signed, and the chain ends in a trusted root.
-    Trusted {
-        /// Subject of the signer's certificate.
-        signer: String,
-        /// Name of the root.
-        root: String,
-    },
-    /// Nobody: taken since the recipe allows it.
-    Unsigned {
-        /// What is wrong with the signature.
-        reason: String,
-    },
-}
-
-/// A part of a package that only Windows can finish.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct DeferredPart {
-    /// The component that it belongs to.
-    pub component: String,
-    /// What kind of part: the name of its element in the component's manifest.
-    pub installer: String,
-    /// Which file, task or channel.
-    pub what: String,
-    /// The command that finishes it at the first start of Windows. Absent when no tool of Windows does it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub command: Option<String>,
-    /// Why it is left to Windows.
-    pub reason: String,
-}
-
-impl From<source::Signature> for Signature {
-    fn from(signature: source::Signature) -> Self {
-        match signature {
-            source::Signature::Trusted { signer, root } => Self::Trusted { signer, root },
-            source::Signature::Unsigned { reason } => Self::Unsigned { reason },
-        }
-    }
-}
-
 impl From<&install::PackageReport> for PackageReport {
     fn from(report: &install::PackageReport) -> Self {
-        let deferred = report.deferred.iter().map(|part| DeferredPart {
-            component: part.component.clone(),
-            installer: part.installer.clone(),
-            what: part.what.clone(),
-            command: part.command.clone(),
-            reason: part.reason.clone(),
-        });
         Self {
             package: report.package.clone(),
             engine: Engine::Native,
             file: report.file.clone(),
-            signature: report.signature.clone().map(Signature::from),
+            signature: report.signature.clone(),
             before: report.before.to_string(),
             after: report.after.to_string(),
             components: report.components as u64,
             files: report.files as u64,
             values: report.values as u64,
-            deferred: deferred.collect(),
+            deferred: report.deferred.clone(),
             certainty: report.certainty.into(),
         }
     }

@@ -125,11 +125,10 @@ pub fn now() -> String {
 fn package_line(package: &PackageReport) -> String {
     let state = if package.before == package.after { package.after.clone() } else { format!("{} -> {}", package.before, package.after) };
     let unsigned = if matches!(package.signature, Some(Signature::Unsigned { .. })) { ", unsigned" } else { "" };
-    let deferred = match package.deferred.len() {
-        0 => String::new(),
-        count => format!(", {count} parts left to the first start of Windows"),
-    };
-    format!("{}: {state}, {} files, {} values{unsigned}{deferred}", package.package, package.files, package.values)
+    let (deferred, omitted): (Vec<_>, Vec<_>) = package.deferred.iter().partition(|part| part.command.is_some());
+    let counted = |count: usize, what: &str| if count == 0 { String::new() } else { format!(", {count} parts {what}") };
+    let left = counted(deferred.len(), "left to the first start of Windows") + &counted(omitted.len(), "NOT DONE");
+    format!("{}: {state}, {} files, {} values{unsigned}{left}", package.package, package.files, package.values)
 }
 
 /// The report for a terminal.

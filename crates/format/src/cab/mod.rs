@@ -20,8 +20,6 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 pub use folder::MemberReader;
 pub use writer::{CabinetWriter, WriterCompression, WriterError};
 
@@ -470,23 +468,6 @@ impl Cabinet {
         mut visit: impl FnMut(&Member, &mut MemberReader) -> Result<(), E>,
     ) -> Result<(), E> {
         (0..self.folders.len()).try_for_each(|folder| self.visit_folder(folder, &select, &mut visit))
-    }
-
-    /// As [`Self::for_each_member`], with the folders decoded by several threads. The order among folders is not defined;
-    /// the error is that of the first folder that has one.
-    ///
-    /// # Errors
-    /// As [`Self::for_each_member`].
-    pub fn for_each_member_in_parallel<E: From<CabError> + Send>(
-        &self,
-        select: impl Fn(&Member) -> bool + Sync,
-        visit: impl Fn(&Member, &mut MemberReader) -> Result<(), E> + Sync,
-    ) -> Result<(), E> {
-        let results: Vec<Result<(), E>> = (0..self.folders.len())
-            .into_par_iter()
-            .map(|folder| self.visit_folder(folder, &select, &mut |member, reader| visit(member, reader)))
-            .collect();
-        results.into_iter().collect()
     }
 
     fn visit_folder<E: From<CabError>>(

@@ -350,12 +350,6 @@ impl<S> Hive<S> {
         self.dirty = false;
     }
 
-    /// Sets the time in the base block. Windows 8.1 and later leave it as the hive was made.
-    pub fn set_timestamp(&mut self, last_written: u64) {
-        // The base block is there from the start.
-        let _written: Option<()> = put(self.cells.base_block_mut(), at::LAST_WRITTEN, &last_written.to_le_bytes());
-    }
-
     /// Brings the file from which the hive was made to what [`Hive::into_bytes`] gives, by writing only the pages that
     /// changed, as Windows does: of a large hive with a few changes, almost nothing.
     ///

@@ -97,6 +97,10 @@ impl From<InstallError> for StepError {
             InstallError::Deferred { .. } => {
                 Self::caused(error, "`servicing: { deferred: defer }` has Windows finish it at its first start")
             }
+            InstallError::NoTool { .. } => Self::caused(
+                error,
+                "`servicing: { deferred: omit }` leaves these parts out, and the report says of each that it was not done; `engine: setup` has Windows Setup install the update",
+            ),
             InstallError::NoBase { .. } => Self::caused(error, "add the checkpoint updates that came before to `updates`"),
             InstallError::NoPayload { .. } => Self::caused(error, "name the folder with the package under `source`"),
             error => Self::caused(error, ""),
@@ -228,6 +232,12 @@ impl Packages {
             remove: self.remove.clone(),
         };
         let plan = plan(&store, &sources, &request)?;
+        if let Some(verdict) = plan.incomplete() {
+            return Err(StepError::refused(
+                format!("an installed update has to complete itself with this change, and its files are not there: {verdict}"),
+                "add that update to `updates` again",
+            ));
+        }
         Ok(Prepared { store, sources, plan })
     }
 
@@ -368,7 +378,7 @@ fn stays(plan: &Plan, source: &PackageSource) -> Option<String> {
     }
 }
 
-/// Removes superseded packages, those that only such packages own last.
+/// Removes superseded packages.
 fn clean_up(image: &mut Image, dictionary: &Dictionary, options: &Options) -> Result<Vec<PackageReport>, StepError> {
     let store = Store::read(image, Some(dictionary.clone()))?;
     let changes = cleanup::superseded(&store)?;
@@ -380,13 +390,15 @@ fn line(package: &PackageReport) -> String {
     if package.files > 0 || package.values > 0 {
         text += &format!(", {} files, {} registry values", package.files, package.values);
     }
-    let mut left = BTreeMap::<&str, usize>::new();
-    for deferred in &package.deferred {
-        *left.entry(&deferred.installer).or_default() += 1;
-    }
-    if !left.is_empty() {
-        let left: Vec<String> = left.into_iter().map(|(installer, count)| format!("{count} {installer}")).collect();
-        text += &format!("; left to the first start of Windows: {}", left.join(", "));
+    for (has_command, what) in [(true, "left to the first start of Windows"), (false, "not done, since no tool of Windows does it")] {
+        let mut left = BTreeMap::<&str, usize>::new();
+        for deferred in package.deferred.iter().filter(|deferred| deferred.command.is_some() == has_command) {
+            *left.entry(&deferred.installer).or_default() += 1;
+        }
+        if !left.is_empty() {
+            let left: Vec<String> = left.into_iter().map(|(installer, count)| format!("{count} {installer}")).collect();
+            text += &format!("; {what}: {}", left.join(", "));
+        }
     }
     text
 }

@@ -415,20 +415,8 @@ impl Store {
     /// # Errors
     /// The COMPONENTS hive is damaged.
     pub fn deployment_keys(&self) -> Result<Vec<String>, StoreError> {
-        self.component_subkeys(DEPLOYMENTS)
-    }
-
-    /// The keyforms of all components in COMPONENTS.
-    ///
-    /// # Errors
-    /// The COMPONENTS hive is damaged.
-    pub fn component_keys(&self) -> Result<Vec<String>, StoreError> {
-        self.component_subkeys(COMPONENTS)
-    }
-
-    fn component_subkeys(&self, key: &str) -> Result<Vec<String>, StoreError> {
         let Some(hive) = &self.components else { return Ok(Vec::new()) };
-        registry::subkey_names(hive, key).map_err(hive_error(HiveFile::Components))
+        registry::subkey_names(hive, DEPLOYMENTS).map_err(hive_error(HiveFile::Components))
     }
 
     /// The hive COMPONENTS; `None` when the image has none.

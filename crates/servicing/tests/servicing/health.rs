@@ -10,7 +10,7 @@ use wimwright_format::manifest::{PackageId, Version};
 use wimwright_format::regf::{Data, Hive};
 use wimwright_format::security_descriptor::SecurityDescriptor;
 use wimwright_format::wim::Wim;
-use wimwright_image::registry::HiveFile;
+use wimwright_image::registry::{self, HiveFile};
 use wimwright_image::{Blobs, Image, ImageFile};
 use wimwright_practice::store::{PackageSpec, State, StoreSpec, write};
 use wimwright_servicing::cbs::dictionary::Dictionary;
@@ -70,7 +70,7 @@ impl Victim {
     fn of(image: &Image) -> Self {
         let store = Store::read(&mut fresh(image), None).unwrap();
         let hive = store.components_hive().unwrap();
-        let found = store.component_keys().unwrap().into_iter().find_map(|keyform| {
+        let found = registry::subkey_names(hive, COMPONENTS).unwrap().into_iter().find_map(|keyform| {
             let component = store.component(&keyform).unwrap()?.component;
             let file = component.files.first().filter(|_| !keyform.contains("servicingstack"))?;
             let destination = component.with_macros(Directories::Native, &|_| None, |macros| file.destination(macros).unwrap())?;

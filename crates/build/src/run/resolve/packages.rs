@@ -48,6 +48,7 @@ impl Resolver<'_> {
             dictionary: servicing.dictionary.as_ref().map(|path| self.payload(path)).transpose()?,
             deferred: match servicing.deferred {
                 None | Some(Deferred::Defer) => DeferredPolicy::Defer,
+                Some(Deferred::Omit) => DeferredPolicy::Omit,
                 Some(Deferred::Fail) => DeferredPolicy::Fail,
             },
         };

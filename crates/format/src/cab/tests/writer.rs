@@ -83,15 +83,15 @@ fn what_cannot_be_written_is_refused() {
 }
 
 #[test]
-fn members_are_visited_in_part_and_by_several_threads() {
+fn members_are_visited_in_part() {
     let members = sample();
     let cabinet = open(write(WriterCompression::Mszip, &members)).unwrap();
-    let found = std::sync::Mutex::new(BTreeMap::new());
+    let mut found = BTreeMap::new();
     cabinet
-        .for_each_member_in_parallel(
+        .for_each_member(
             |member| member.name.ends_with("last") || member.name.contains("large"),
             |member, reader| {
-                found.lock().unwrap().insert(member.name.clone(), reader.read_all()?);
+                found.insert(member.name.clone(), reader.read_all()?);
                 Ok::<_, CabError>(())
             },
         )
@@ -99,7 +99,7 @@ fn members_are_visited_in_part_and_by_several_threads() {
     let wanted = |name: &String| name.ends_with("last") || name.contains("large");
     let expected: BTreeMap<_, _> =
         members.iter().filter(|(name, ..)| wanted(name)).map(|(name, data, _)| (name.clone(), data.clone())).collect();
-    assert_eq!(found.into_inner().unwrap(), expected);
+    assert_eq!(found, expected);
     // A visitor need not read all, and each member alone gives the same.
     for (index, (_, data, _)) in members.iter().enumerate() {
         assert_eq!(cabinet.read_member(index).unwrap(), *data);

@@ -15,6 +15,7 @@ mod write;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use wimwright_format::manifest::PackageId;
@@ -28,6 +29,9 @@ use super::store::{Store, StoreError};
 use crate::step::{Certainty, StepError};
 pub(super) use resolve::component_deployments;
 use resolve::{Resolution, Resolver};
+
+/// Parts that an error names; a cumulative update may have thousands.
+const MOST_NAMED: usize = 10;
 
 /// Why a plan cannot be carried out.
 #[derive(Debug, Error)]
@@ -162,13 +166,19 @@ pub enum InstallError {
         tried: String,
     },
     /// Work that Windows itself would have to do, and the recipe forbids it.
-    #[error("{count} parts of {packages} can only be finished by Windows at its first start: {what}")]
+    #[error("{} can only be finished by Windows at its first start: {}", parts(*.count), .what)]
     Deferred {
         /// How many.
         count: usize,
-        /// Packages.
-        packages: String,
-        /// The first of them.
+        /// The first of them, by component.
+        what: String,
+    },
+    /// Work that only Windows' own installers do, and that no tool has them do.
+    #[error("{} can be finished neither here nor by a tool of Windows: {}", parts(*.count), .what)]
+    NoTool {
+        /// How many.
+        count: usize,
+        /// The first of them, by component.
         what: String,
     },
 }
@@ -177,10 +187,12 @@ pub enum InstallError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeferredPolicy {
-    /// A script finishes them at the first start of Windows, with Windows' own tools; what no tool does is reported.
+    /// A script finishes them at the first start of Windows, with Windows' own tools. What no tool does is an error.
     #[default]
     Defer,
-    /// They are an error.
+    /// The same, but what no tool does is left out, and reported as not done.
+    Omit,
+    /// All of them are an error.
     Fail,
 }
 
@@ -212,14 +224,14 @@ pub struct PackageReport {
     pub files: usize,
     /// Registry values that were set for it.
     pub values: usize,
-    /// What only Windows can finish, at its first start.
+    /// What was not done: Windows finishes it at its first start, or, where there is no command, nobody does.
     pub deferred: Vec<DeferredReport>,
     /// How sure it is.
     pub certainty: Certainty,
 }
 
 /// A part of a component that only Windows can finish.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct DeferredReport {
     /// Keyform of the component.
     pub component: String,
@@ -227,7 +239,8 @@ pub struct DeferredReport {
     pub installer: String,
     /// Which file, task or channel.
     pub what: String,
-    /// The command of the first start; `None` when no tool of Windows does it alone.
+    /// The command of the first start. Absent when no tool of Windows does it: then it is not done at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
     /// Why it is left to Windows.
     pub reason: String,
@@ -259,13 +272,7 @@ pub fn install(
     project::note_deferred(&resolution, &effects, &mut done);
     let deferred: Vec<(String, Deferred)> =
         done.iter().flat_map(|(keyform, done)| done.deferred.iter().map(|deferred| (keyform.clone(), deferred.clone()))).collect();
-    if options.deferred == DeferredPolicy::Fail
-        && let Some((component, first)) = deferred.first()
-    {
-        let packages: Vec<_> = changes.iter().map(|change| change.package.to_string()).collect();
-        let what = format!("{} of {component}", first.installer);
-        return Err(InstallError::Deferred { count: deferred.len(), packages: packages.join(", "), what });
-    }
+    refuse_deferred(&deferred, options.deferred)?;
     let gone = write::stage(image, &resolution, &effects, made, options.time)?;
     project::project(image, &resolution, &effects, options.time, &mut done)?;
     gone.remove(image)?;
@@ -273,6 +280,30 @@ pub fn install(
     register::packages(image, sources, changes, &resolution, options.time)?;
     image.commit(options.time)?;
     Ok(report(sources, changes, &resolution, &done))
+}
+
+/// Refuses what the policy does not leave to Windows, or leave out.
+fn refuse_deferred(deferred: &[(String, Deferred)], policy: DeferredPolicy) -> Result<(), InstallError> {
+    let refused = |(_, part): &&(String, Deferred)| match policy {
+        DeferredPolicy::Defer => part.command.is_none(),
+        DeferredPolicy::Omit => false,
+        DeferredPolicy::Fail => true,
+    };
+    let refused: Vec<_> = deferred.iter().filter(refused).collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let name = |(component, part): &&(String, Deferred)| format!("{} of {component}", part.installer);
+    let mut what = refused.iter().take(MOST_NAMED).map(name).collect::<Vec<_>>().join(", ");
+    let count = refused.len();
+    if count > MOST_NAMED {
+        what += ", …";
+    }
+    Err(if policy == DeferredPolicy::Fail { InstallError::Deferred { count, what } } else { InstallError::NoTool { count, what } })
+}
+
+fn parts(count: usize) -> String {
+    if count == 1 { "one part".to_owned() } else { format!("{count} parts") }
 }
 
 /// The effects of all components that are staged, win or lose, by keyform.

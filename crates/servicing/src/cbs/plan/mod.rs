@@ -69,6 +69,14 @@ pub struct Plan {
     pub verdicts: Vec<Verdict>,
 }
 
+impl Plan {
+    /// An installed update that the plan makes apply in a part whose files are nowhere: the image would be without that part of it.
+    #[must_use]
+    pub fn incomplete(&self) -> Option<&Verdict> {
+        self.verdicts.iter().find(|verdict| verdict.decision == Decision::Incomplete)
+    }
+}
+
 /// A package that changes.
 #[derive(Debug, Clone)]
 pub struct PackageChange {

@@ -90,7 +90,7 @@ fn everything(number: usize, source: &PackageSource) -> Vec<PackageChange> {
 fn installed(image: &Image, sources: &[PackageSource], changes: &[PackageChange]) -> (Image, Vec<PackageReport>) {
     let mut image = image.clone();
     let store = Store::read(&mut image, dictionary()).unwrap();
-    let options = Options { time: NOW, deferred: DeferredPolicy::Defer };
+    let options = Options { time: NOW, deferred: DeferredPolicy::Omit };
     let report = install(&mut image, &store, sources, changes, &options).unwrap();
     (image, report)
 }

@@ -236,7 +236,7 @@ impl Real {
             let mut image = self.image.clone();
             let store = Store::read(&mut image, Some(dictionary.clone()))?;
             let changes = everything(0, &sources[0]);
-            install(&mut image, &store, &sources, &changes, &Options { time: NOW, deferred: DeferredPolicy::Defer })?;
+            install(&mut image, &store, &sources, &changes, &Options { time: NOW, deferred: DeferredPolicy::Omit })?;
             Ok(image)
         };
         let before = self.image.tree.id();

@@ -2,7 +2,7 @@
 
 use wimwright_practice::store::{ComponentSpec, elevated_by};
 use wimwright_servicing::cbs::step::{DisableFeature, Packages};
-use wimwright_servicing::step::{Context, Step};
+use wimwright_servicing::step::{Certainty, Context, Step};
 
 use super::generated::{self, apply, identity, plain_image, sealed, updates, whole};
 use super::*;
@@ -120,11 +120,15 @@ fn the_newest_version_wins_whatever_came_first() {
 
 /// A package whose component `name` leaves something to the first start of Windows.
 fn deferring(name: &str, version: Version, component: &str) -> Payload {
+    with_element(name, version, component, &format!("<mof name=\"$(runtime.wbem)\\{component}-{}.mof\"/>", version.0[3]))
+}
+
+/// A package whose component has this element besides.
+fn with_element(name: &str, version: Version, component: &str, element: &str) -> Payload {
     let mut members = whole(name, version, &[(component, version)]);
     let manifest = format!("{}.manifest", identity(component, version).keyform());
     let (_, bytes) = members.iter_mut().find(|(name, _)| *name == manifest).unwrap();
-    let mof = format!("<mof name=\"$(runtime.wbem)\\{component}-{}.mof\"/><registryKeys>", version.0[3]);
-    *bytes = String::from_utf8(bytes.clone()).unwrap().replace("<registryKeys>", &mof).into();
+    *bytes = String::from_utf8(bytes.clone()).unwrap().replace("<registryKeys>", &format!("{element}<registryKeys>")).into();
     generated::payload(&format!("{name}-{version}"), generated::cabinet(&sealed(members)))
 }
 
@@ -157,6 +161,36 @@ fn the_first_start_runs_what_is_installed_and_no_more() {
     assert!(none.tree.at("/Windows/Setup/Scripts/wimwright-first-boot.cmd").is_none());
 }
 
+#[test]
+fn what_nobody_would_do_is_an_error_unless_it_is_left_out_by_name() {
+    let image = plain_image();
+    let step = |update: Payload, deferred| Packages { deferred, ..updates(vec![update]) };
+    let error = |step: Packages| {
+        let error = apply(&step, &image).err().unwrap();
+        format!("{error}; {}", error.hint())
+    };
+    let unknown = || with_element("One", V1, "First", "<unattendActions/>");
+    let of = identity("First", V1).keyform();
+    assert_eq!(
+        error(step(unknown(), DeferredPolicy::Defer)),
+        format!(
+            "one part can be finished neither here nor by a tool of Windows: unattendActions of {of}; `servicing: {{ deferred: omit }}` leaves \
+             these parts out, and the report says of each that it was not done; `engine: setup` has Windows Setup install the update"
+        )
+    );
+    assert_eq!(
+        error(step(deferring("One", V1, "First"), DeferredPolicy::Fail)),
+        format!(
+            "one part can only be finished by Windows at its first start: mof of {of}; `servicing: {{ deferred: defer }}` has Windows finish it \
+             at its first start"
+        )
+    );
+    let (_, report) = apply(&step(unknown(), DeferredPolicy::Omit), &image).unwrap();
+    assert!(report.details[0].ends_with("; not done, since no tool of Windows does it: 1 unattendActions"), "{:?}", report.details);
+    assert_eq!(report.packages[0].deferred[0].command, None);
+    assert_eq!(report.packages[0].certainty, Certainty::Deferred);
+}
+
 fn real_payload(file: &str) -> Option<Payload> {
     let bytes = std::fs::read(wimwright_testkit::test_data(&format!("msu_cab/{file}"))?).unwrap();
     Some(Payload { name: file.to_owned(), sha256: Sha256::digest(&bytes).into(), source: Arc::new(bytes) })
@@ -167,7 +201,8 @@ fn real_step(files: &[&str]) -> Option<Packages> {
     let dictionary = std::fs::read(wimwright_testkit::test_data("manifests/msdelta/base_manifest.bin")?).unwrap();
     let dictionary = Payload { name: "base_manifest.bin".into(), sha256: Sha256::digest(&dictionary).into(), source: Arc::new(dictionary) };
     let updates = files.iter().map(|file| real_payload(file)).collect::<Option<_>>()?;
-    Some(Packages { updates, dictionary: Some(dictionary), ..Packages::default() })
+    // Internet Explorer has parts that no tool does.
+    Some(Packages { updates, dictionary: Some(dictionary), deferred: DeferredPolicy::Omit, ..Packages::default() })
 }
 
 /// An image that the packages apply to.

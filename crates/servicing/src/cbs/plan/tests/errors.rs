@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::fixture::*;
-use crate::cbs::plan::{Decision, PlanError, Request, plan};
+use crate::cbs::plan::{PlanError, Request, plan};
 use crate::cbs::state::State;
 
 #[test]
@@ -151,7 +151,7 @@ fn what_cannot_complete_itself_is_said() {
     let request = Request { enable: vec!["Telnet".into()], ..Request::default() };
     let made = plan(&store, &[], &request).unwrap();
     same(&text(&made), "Features@10.0.1.1: Installed > Installed, of itself\n Telnet: Staged > Installed");
-    let said = made.verdicts.iter().find(|verdict| verdict.decision == Decision::Incomplete).unwrap().to_string();
+    let said = made.incomplete().unwrap().to_string();
     let (rollup_id, features_id) = (id("Rollup"), id("Features"));
     assert_eq!(
         said,
@@ -162,6 +162,7 @@ fn what_cannot_complete_itself_is_said() {
     );
     // With its delivery at hand it does.
     let made = plan(&store, &[delivery(&[&rollup], &[])], &request).unwrap();
+    assert_eq!(made.incomplete(), None);
     assert_eq!(made.changes.iter().map(|change| change.source).collect::<Vec<_>>(), [None, Some(0)]);
 }
 
