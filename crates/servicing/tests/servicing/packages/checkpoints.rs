@@ -212,7 +212,7 @@ fn updates_lead_over_checkpoints_and_back() {
         assert!(report.details.iter().any(|line| line.ends_with("-> 4000")), "{:?}", report.details);
     }
     // Without it, the error says what is missing, and nothing has changed.
-    let error = step(&[fourth.clone()]).apply(image.clone(), &Context { time: NOW }).err().unwrap();
+    let error = step(std::slice::from_ref(&fourth)).apply(image.clone(), &Context { time: NOW }).err().unwrap();
     let keyform = identity("Example-Component", 4000).keyform();
     assert_eq!(
         format!("{error}; {}", error.hint()),
@@ -223,6 +223,6 @@ fn updates_lead_over_checkpoints_and_back() {
     );
     // The same in an image with an update from before the checkpoint, whose own way back leads to the release, not to the checkpoint.
     let early = installed(&[cumulative(500, BEFORE)], &image);
-    assert!(step(&[fourth.clone()]).apply(early.clone(), &Context { time: NOW }).is_err());
+    assert!(step(std::slice::from_ref(&fourth)).apply(early.clone(), &Context { time: NOW }).is_err());
     assert_eq!(file_of(&installed(&[fourth, checkpoint], &early), 4000).0, contents(4000));
 }
