@@ -330,10 +330,12 @@ impl Step for Packages {
         let before = revision(&mut image)?;
         let mut packages = install(&mut image, &store, &sources, &plan.changes, &options)?;
         let after = revision(&mut image)?;
+        // One that is there already may complete itself, and raises nothing.
         let cumulative = plan.changes.iter().find(|change| {
             let source = change.source.and_then(|number| sources.get(number));
             source.is_some_and(|source| source.class == PackageClass::Cumulative && source.root == change.package)
                 && change.after.is_installed()
+                && !change.before.is_installed()
         });
         if let Some(change) = cumulative
             && before == after

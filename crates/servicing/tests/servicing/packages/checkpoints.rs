@@ -15,11 +15,11 @@ use wimwright_format::psf::{PsfFile, write_psf};
 use wimwright_format::wim::write::{BlobSource, ImageSource, ImageToWrite, WimPlan, WriteOptions};
 use wimwright_format::wim::{BlobId, Dentry, ImageInfo, Metadata, file_attributes};
 use wimwright_practice::store::ComponentSpec;
-use wimwright_servicing::cbs::step::Packages;
+use wimwright_servicing::cbs::step::{DisableFeature, Packages};
 use wimwright_servicing::step::{Context, Step};
 
 use super::differentials::{component, identity};
-use super::generated::{Members, assembly, deployment, element, sealed};
+use super::generated::{Members, assembly, cabinet, deployment, element, payload, plain_image, sealed};
 use super::*;
 
 const FILE: &str = "example.dll";
@@ -120,22 +120,30 @@ fn wim(files: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// The cumulative update that raises the build to `revision`, with differentials from `base` and back, and a file that is new with it.
 fn cumulative(revision: u16, base: u16) -> Payload {
+    cumulative_if(revision, base, "")
+}
+
+/// The same, the component only under a condition.
+fn cumulative_if(revision: u16, base: u16, condition: &str) -> Payload {
     let version = Version([10, 0, 26100, revision]);
     let package = Identity { version_scope: None, ..identity("Package_for_RollupFix", revision) };
     let package = Identity { version: Version([26100, revision, 1, 10]), ..package };
     let (part, new) = (identity("Example-Component", revision), identity("Example-New", revision));
     let of_build = Identity { ..identity("Microsoft-Windows-CoreOS-Revision", revision) };
-    let deployed = deployment("Example-Deployment", version, &[part.clone(), new.clone(), of_build.clone()]);
-    let update = format!("<update name=\"Example\"><component>{}</component></update>", element(&identity("Example-Deployment", revision)));
+    let carried = |name: &str, condition: &str| {
+        format!("<update name=\"{name}\">{condition}<component>{}</component></update>", element(&identity(name, revision)))
+    };
+    let updates = carried("Example-Deployment", condition) + &carried("Example-Revision", "");
     let revision_value = format!(
         "<registryKeys><registryKey keyName=\"HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\"><registryValue name=\"UBR\" valueType=\"REG_DWORD\" value=\"0x{revision:08x}\"/></registryKey></registryKeys>"
     );
     let added = format!("new in {revision}").into_bytes();
     let mut members: Members = vec![(
         "update.mum".into(),
-        assembly(&package, &format!("<package identifier=\"KB{revision}\" releaseType=\"Security Update\">{update}</package>")),
+        assembly(&package, &format!("<package identifier=\"KB{revision}\" releaseType=\"Security Update\">{updates}</package>")),
     )];
-    members.extend(deployed);
+    members.extend(deployment("Example-Deployment", version, &[part.clone(), new.clone()]));
+    members.extend(deployment("Example-Revision", version, std::slice::from_ref(&of_build)));
     members.push((format!("{}.manifest", part.keyform()), component(&part, FILE, &contents(revision))));
     members.push((format!("{}.manifest", new.keyform()), component(&new, "new.dll", &added)));
     members.push((format!("{}.manifest", of_build.keyform()), assembly(&of_build, &revision_value)));
@@ -225,4 +233,51 @@ fn updates_lead_over_checkpoints_and_back() {
     let early = installed(&[cumulative(500, BEFORE)], &image);
     assert!(step(std::slice::from_ref(&fourth)).apply(early.clone(), &Context { time: NOW }).is_err());
     assert_eq!(file_of(&installed(&[fourth, checkpoint], &early), 4000).0, contents(4000));
+}
+
+/// A package with a feature that has the component in the version of the release, its file whole.
+fn feature_package() -> Payload {
+    let part = identity("Example-Component", BEFORE);
+    let deployed = identity("Example-Feature", BEFORE);
+    let selectable = "<selectable disposition=\"staged\"><detectNone default=\"false\"/></selectable>";
+    let update = format!("<update name=\"ExampleFeature\">{selectable}<component>{}</component></update>", element(&deployed));
+    let package = Identity { version_scope: None, ..identity("Example-Feature-Package", BEFORE) };
+    let manifest = assembly(&package, &format!("<package identifier=\"Feature\" releaseType=\"Feature Pack\">{update}</package>"));
+    let mut members: Members = vec![("update.mum".into(), manifest)];
+    members.extend(deployment("Example-Feature", deployed.version, std::slice::from_ref(&part)));
+    members.push((format!("{}.manifest", part.keyform()), component(&part, FILE, &contents(BEFORE))));
+    members.push((format!(r"{}\{FILE}", part.keyform()), contents(BEFORE)));
+    payload("feature", cabinet(&sealed(members)))
+}
+
+#[test]
+fn a_feature_without_files_does_not_keep_an_update_out() {
+    let plain = plain_image();
+    let staged = installed(&[feature_package()], &plain);
+    let lifted = element(&identity("Example-Component", 3000));
+    let condition =
+        format!("<applicable disposition=\"staged\"><updateComponent elevate=\"revision\">{lifted}</updateComponent></applicable>");
+    let update = || cumulative_if(3000, BEFORE, &condition);
+    let keyform = identity("Example-Component", 3000).keyform();
+    let stored = |image: &Image| image.tree.at(&format!("/Windows/WinSxS/{keyform}/{FILE}")).is_some();
+    // Files of a feature that is off are made ready; so enabling it gives the newest.
+    let ready = installed(&[update()], &staged);
+    assert!(stored(&ready) && ready.tree.at(&format!("/Windows/System32/{FILE}")).is_none());
+    let on = |image: &Image, source: Vec<Payload>| {
+        let enabled = Packages { enable: vec!["ExampleFeature".into()], offers: source, ..step(&[]) };
+        let (after, _) = enabled.apply(image.clone(), &Context { time: NOW }).unwrap();
+        check(&after, "amd64");
+        after
+    };
+    assert_eq!(file_of(&on(&ready, Vec::new()), 3000).0, contents(3000));
+    // Files that have left the image give nothing to start from: the rest is updated, and the feature gets its part when it comes back.
+    let feature = DisableFeature { name: "ExampleFeature".into(), remove_payload: true };
+    let removal = Packages { disable: vec![feature], ..step(&[]) };
+    let (without, _) = removal.apply(staged, &Context { time: NOW }).unwrap();
+    assert!(without.tree.at(&format!("/Windows/WinSxS/{}/{FILE}", identity("Example-Component", BEFORE).keyform())).is_none());
+    for image in [&without, &plain] {
+        assert!(!stored(&installed(&[update()], image)));
+    }
+    let back = on(&installed(&[update()], &without), vec![feature_package(), update()]);
+    assert_eq!(file_of(&back, 3000).0, contents(3000));
 }
