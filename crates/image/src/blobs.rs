@@ -126,6 +126,18 @@ impl Blobs {
         Ok(Some(id))
     }
 
+    /// Adds bytes that are read from memory from now on, even where a pack has them: what a damaged pack holds cannot be read.
+    /// `None` for no bytes.
+    pub fn add_intact(&self, bytes: impl Into<Arc<[u8]>>) -> Option<BlobId> {
+        let bytes = bytes.into();
+        if bytes.is_empty() {
+            return None;
+        }
+        let id = BlobId(Sha1::digest(&bytes).into());
+        self.with(|inner| inner.staged.insert(id, Staged::Bytes(bytes)));
+        Some(id)
+    }
+
     fn stage(&self, id: BlobId, contents: Staged) {
         self.with(|inner| {
             if !inner.packs.iter().any(|pack| pack.blob(&id).is_some()) {
@@ -138,7 +150,7 @@ impl Blobs {
         self.with(|inner| inner.packs.iter().find(|pack| pack.blob(id).is_some()).cloned())
     }
 
-    /// True when the blob is staged: no pack holds it yet.
+    /// True when the blob is staged: no pack holds it yet, or none that can be read.
     #[must_use]
     pub fn is_staged(&self, id: &BlobId) -> bool {
         self.with(|inner| inner.staged.contains_key(id))
@@ -203,7 +215,8 @@ impl Blobs {
         let packs = self.with(|inner| inner.packs.clone());
         let mut of_packs: Vec<Vec<BlobId>> = vec![Vec::new(); packs.len()];
         for id in ids {
-            match packs.iter().position(|pack| pack.blob(&id).is_some()) {
+            let pack = packs.iter().position(|pack| pack.blob(&id).is_some());
+            match pack.filter(|_| !self.is_staged(&id)) {
                 Some(pack) => of_packs[pack].push(id),
                 None => {
                     let bytes = self.read(&id)?;

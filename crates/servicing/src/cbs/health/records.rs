@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use wimwright_format::manifest::{Identity, PackageId};
 use wimwright_format::regf::{self, Data, Hive, KeyId};
 use wimwright_image::registry::{self, HiveFile};
 
-use crate::cbs::store::{CATALOGS, COMPONENTS, Deployment, Store, StoreError, WINNERS, Winner, hive_error};
+use super::Wanted;
+use super::references::split_reference;
+use crate::cbs::source::hexadecimal;
+use crate::cbs::store::{CATALOGS, COMPONENTS, Deployment, Store, StoreError, WINNERS, Winner, bucket, hive_error};
 
 /// Bit of `CF`: Windows found the component damaged.
 pub(super) const CORRUPTION_DETECTED: u32 = 0x02;
@@ -85,6 +89,41 @@ impl Records {
     /// True when a deployment of the component is installed.
     pub(super) fn is_installed(&self, component: &ComponentRecord) -> bool {
         component.deployments.iter().any(|deployment| self.installed.contains(deployment))
+    }
+
+    /// True when the component's files are to be in their places: it is installed, and the winner of its family.
+    pub(super) fn wins(&self, component: &ComponentRecord, identity: &Identity) -> bool {
+        let winner = self.winners.get(&identity.family_key()).and_then(|winners| winners.get(&bucket(identity.version)));
+        winner.is_some_and(|winner| winner.version == identity.version) && self.is_installed(component)
+    }
+
+    /// The manifest of a component, as COMPONENTS knows it.
+    pub(super) fn manifest(&self, keyform: &str) -> Wanted {
+        let sha256 = self.components.get(keyform).and_then(|record| record.sha256.as_deref()).map(hexadecimal);
+        Wanted::ComponentManifest { component: keyform.to_owned(), sha256 }
+    }
+
+    /// The catalog that a component was installed with.
+    pub(super) fn catalog_of_component(&self, keyform: &str) -> Option<String> {
+        let deployments = self.components.get(keyform)?.deployments.iter();
+        deployments.filter_map(|deployment| self.deployments.get(deployment)).find_map(|deployment| deployment.catalog.clone())
+    }
+
+    /// The catalog that the deployments of this package, and of no other, were installed with.
+    pub(super) fn catalog_of_package(&self, package: &PackageId) -> Option<String> {
+        let own = format!("{package}.").to_ascii_lowercase();
+        let is_own = |deployment: &&Deployment| {
+            let mut references = deployment.references.values();
+            !deployment.references.is_empty() && references.all(|text| text.to_ascii_lowercase().starts_with(&own))
+        };
+        self.deployments.values().filter(is_own).find_map(|deployment| deployment.catalog.clone())
+    }
+
+    /// The packages that have deployments of a catalog.
+    pub(super) fn packages_of_catalog(&self, sha256: &str) -> BTreeSet<PackageId> {
+        let named = |deployment: &&Deployment| deployment.catalog.as_deref().is_some_and(|catalog| catalog.eq_ignore_ascii_case(sha256));
+        let references = self.deployments.values().filter(named).flat_map(|deployment| deployment.references.values());
+        references.filter_map(|text| Some(split_reference(text)?.0)).collect()
     }
 
     /// True when a deployment of the component is staged or installed.

@@ -27,6 +27,7 @@ use super::source::{PackageSource, Signature, SourceError};
 use super::state::State;
 use super::store::{Store, StoreError};
 use crate::step::{Certainty, StepError};
+pub(super) use payload::{Sought, single_files};
 pub(super) use resolve::component_deployments;
 use resolve::{Resolution, Resolver};
 

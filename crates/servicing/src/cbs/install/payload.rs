@@ -82,11 +82,7 @@ pub(super) fn make(store: &Store, sources: &[PackageSource], resolution: &Resolu
         }
         if let (Some(first), true) = (left.first(), left.len() == before) {
             from_base(store, &made, first, &mut tried)?;
-            return Err(InstallError::NoBase {
-                component: first.keyform.to_owned(),
-                file: first.file.payload_name().to_owned(),
-                tried: tried.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            });
+            return Err(no_base(first, &tried));
         }
         waiting = left;
     }
@@ -143,6 +139,72 @@ fn make_of<'a>(
         made.insert(keyform.clone(), files);
     }
     Ok(())
+}
+
+/// A file of a component that is looked for by itself.
+pub(in crate::cbs) struct Sought<'a> {
+    /// Keyform.
+    pub keyform: &'a str,
+    /// The component.
+    pub identity: &'a Identity,
+    /// The file.
+    pub file: &'a File,
+}
+
+/// Single files of components out of a delivery, each proven by the hash in its manifest; of each that is not delivered, or cannot be
+/// made, the reason.
+///
+/// # Errors
+/// The delivery cannot be read.
+pub(in crate::cbs) fn single_files(
+    store: &Store,
+    source: &PackageSource,
+    sought: &[Sought<'_>],
+) -> Result<Vec<Result<Arc<[u8]>, InstallError>>, InstallError> {
+    let mut wanted = HashMap::new();
+    for Sought { keyform, file, .. } in sought {
+        for folder in form(source, keyform, file).map(folders).unwrap_or_default() {
+            wanted.insert(source::payload_path(keyform, folder, file.payload_name()), ());
+        }
+    }
+    let read = Mutex::new(HashMap::with_capacity(wanted.len()));
+    if !wanted.is_empty() {
+        source.read_files(&wanted, &|path, bytes| {
+            read.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), Arc::<[u8]>::from(bytes));
+            Ok(())
+        })?;
+    }
+    let read = read.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let one = |&Sought { keyform, identity, file }: &Sought<'_>| {
+        let take = |folder: &str| {
+            let path = source::payload_path(keyform, folder, file.payload_name());
+            read.get(&path).cloned().ok_or_else(|| missing(keyform, file))
+        };
+        let bytes = match form(source, keyform, file)? {
+            PayloadForm::Whole => take("")?,
+            PayloadForm::Null => apply(keyform, file, &[], &take("n\\")?)?.into(),
+            PayloadForm::Forward { .. } => {
+                let waiting = Waiting { keyform, identity, file, place: 0, forward: take("f\\")?, back: None };
+                let mut tried = Vec::new();
+                let made = from_base(store, &Made::new(), &waiting, &mut tried)?;
+                return made.ok_or_else(|| no_base(&waiting, &tried));
+            }
+        };
+        if hash_of(keyform, file)?.matches(&bytes) {
+            Ok(bytes)
+        } else {
+            Err(InstallError::WrongHash { component: keyform.to_owned(), file: file.payload_name().to_owned() })
+        }
+    };
+    Ok(sought.iter().map(one).collect())
+}
+
+fn no_base(waiting: &Waiting<'_>, tried: &[Version]) -> InstallError {
+    InstallError::NoBase {
+        component: waiting.keyform.to_owned(),
+        file: waiting.file.payload_name().to_owned(),
+        tried: tried.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn hash_of<'a>(keyform: &str, file: &'a File) -> Result<&'a FileHash, InstallError> {
