@@ -83,11 +83,11 @@ impl Blobs {
         action(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes the blobs of a pack available. Blobs that were staged and are in the pack are read from it from now on.
+    /// Makes the blobs of a pack available. Blobs that were staged and are in a new pack are read from it from now on.
     pub fn add_pack(&self, pack: Arc<Wim>) {
         self.with(|inner| {
-            inner.staged.retain(|id, _| pack.blob(id).is_none());
             if !inner.packs.iter().any(|known| Arc::ptr_eq(known, &pack)) {
+                inner.staged.retain(|id, _| pack.blob(id).is_none());
                 inner.packs.push(pack);
             }
         });

@@ -249,5 +249,5 @@ fn judge(result: &Repaired, arguments: &Health) -> Result {
     if left.is_empty() {
         return Ok(());
     }
-    Err(CommandError::user(format!("the component store of image {left} has damage that no file mends")))
+    Err(CommandError::user(format!("the component store of image {left} is still damaged where no file mends it")))
 }

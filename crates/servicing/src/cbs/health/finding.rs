@@ -82,7 +82,7 @@ impl fmt::Display for Wanted {
         match self {
             Self::Catalog { package: Some(package), sha256 } => with_hash(formatter, &format!("the catalog of {package}"), sha256),
             Self::Catalog { package: None, sha256 } => with_hash(formatter, "the catalog", sha256),
-            Self::PackageManifest { package } => write!(formatter, "the manifest of package {package}, as its catalog lists it"),
+            Self::PackageManifest { package } => write!(formatter, "the manifest of package {package} that its catalog lists"),
             Self::ComponentManifest { component, sha256 } => with_hash(formatter, &format!("the manifest of {component}"), sha256),
             Self::Payload { component, name, hash: Some(hash) } => write!(formatter, "the file {name} of {component} ({hash})"),
             Self::Payload { component, name, hash: None } => write!(formatter, "the file {name} of {component}"),

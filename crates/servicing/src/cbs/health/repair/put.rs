@@ -12,7 +12,11 @@ use crate::inheritance::{Kind, encoded_with_inherited};
 /// Gives a file its intact contents. What is left of it keeps its attributes, times and security; one of which nothing is left gets
 /// what `new` says.
 pub(super) fn put(image: &mut Image, path: &ImagePath, bytes: Arc<[u8]>, new: &NewFile<'_>) -> Result<(), PutError> {
-    let blob = image.blobs.add_intact(bytes);
+    let mut blob = image.blobs.add_bytes(bytes.clone());
+    // The image file may have these very bytes, and be damaged where they are.
+    if blob.is_some_and(|id| image.blobs.read(&id).is_err()) {
+        blob = image.blobs.add_intact(bytes);
+    }
     match image.tree.get(path).filter(|entry| !entry.is_directory()).map(|entry| entry.inode().replaced()) {
         Some(inode) => image.tree.put_file(path, Inode { contents: blob, ..inode })?,
         None => drop(new.put_blob(image, path, blob)?),
