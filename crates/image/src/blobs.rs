@@ -268,3 +268,43 @@ impl Blobs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use wimwright_format::wim::write::{ImageSource, ImageToWrite, WimPlan, WriteOptions};
+    use wimwright_format::wim::{Dentry, ImageInfo, Metadata};
+
+    use super::*;
+
+    #[test]
+    fn intact_bytes_take_the_place_of_damaged_ones() {
+        let contents: Arc<[u8]> = Arc::from(&b"intact contents"[..]);
+        let id = BlobId(Sha1::digest(&contents).into());
+        let mut metadata = Metadata::default();
+        metadata.root.attributes = wimwright_format::wim::file_attributes::DIRECTORY;
+        metadata.root.children.push(Dentry { name: "file".into(), data: Some(id), ..Dentry::default() });
+        let image = ImageToWrite { source: ImageSource::Tree(Box::new(metadata)), info: ImageInfo::named("one") };
+        let bytes = contents.clone();
+        let plan = WimPlan::new(vec![image], WriteOptions::new(None, [1; 16]), &move |_| Some(BlobSource::Bytes(bytes.clone()))).unwrap();
+        let mut file = Cursor::new(Vec::new());
+        plan.write(&mut file, &mut |_| {}).unwrap();
+        let mut file = file.into_inner();
+        let offset = Wim::open(Arc::new(file.clone())).unwrap().blob(&id).unwrap().resource.offset;
+        file[offset as usize] ^= 1;
+        let pack = Arc::new(Wim::open(Arc::new(file)).unwrap());
+        let blobs = Blobs::default();
+        blobs.add_pack(pack.clone());
+        blobs.add_bytes(contents.clone());
+        assert!(blobs.read(&id).is_err(), "the pack has it");
+        blobs.add_intact(contents.clone());
+        // The pack of a second image of the same file changes nothing.
+        blobs.add_pack(pack);
+        assert_eq!(blobs.read(&id).unwrap(), contents);
+        let mut read = Vec::new();
+        blobs.for_each([id], |_, _, _, piece| read.extend_from_slice(piece)).unwrap();
+        assert_eq!(read, *contents);
+        assert!(matches!(blobs.source(&id), Ok(BlobSource::Bytes(bytes)) if bytes == contents));
+    }
+}

@@ -73,9 +73,19 @@ pub fn run(arguments: &Health, printer: &Printer) -> Result {
     if damaged.is_empty() {
         return Ok(());
     }
-    let unsigned = checked.images.iter().flat_map(|image| &image.report.findings).any(|found| found.kind == FindingKind::CatalogUntrusted);
+    let findings = || checked.images.iter().flat_map(|image| &image.report.findings);
+    let repairable =
+        |found: &&Finding| found.severity == Severity::Damage && found.wanted.is_some() && found.kind != FindingKind::CatalogUntrusted;
+    let repair = "`wimwright health IMAGE --repair --source PATH --out FILE` puts intact files back";
     let error = CommandError::user(format!("the component store of image {} is damaged", damaged.join(", ")));
-    Err(error.hinted(if unsigned { "--allow-unsigned accepts catalogs that nobody known has signed" } else { "" }))
+    let error = error.hinted(if findings().any(|found| repairable(&found)) { repair } else { "" });
+    Err(error.hinted(unsigned_hint(findings())))
+}
+
+/// What to do about catalogs that nobody known has signed.
+pub(super) fn unsigned_hint<'a>(mut findings: impl Iterator<Item = &'a Finding>) -> &'static str {
+    let unsigned = findings.any(|found| found.kind == FindingKind::CatalogUntrusted);
+    if unsigned { "--allow-unsigned accepts catalogs that nobody known has signed" } else { "" }
 }
 
 pub(super) fn render(image: &OfImage) -> String {

@@ -12,12 +12,12 @@ use wimwright_image::{Blobs, Image, ImageFile, open_host_file};
 use wimwright_servicing::cbs::dictionary::Dictionary;
 use wimwright_servicing::cbs::health::repair::{Left, Repair, Source, repair};
 use wimwright_servicing::cbs::health::{self, Options};
-use wimwright_servicing::cbs::source::{self, Trust};
+use wimwright_servicing::cbs::source::{self, SourceError, Trust};
 use wimwright_servicing::cbs::store::STORE_FOLDER;
 use wimwright_servicing::step::Payload;
 
 use super::Result;
-use super::health::{MOST_SHOWN, OfImage, render};
+use super::health::{MOST_SHOWN, OfImage, render, unsigned_hint};
 use crate::args::Health;
 use crate::ui::error::CommandError;
 use crate::ui::printer::Printer;
@@ -152,7 +152,10 @@ fn open_sources(addresses: &[Address], dictionary: &Dictionary, trust: &Trust) -
             Target::Medium(medium) => open_medium(&medium, address, &mut sources, &mut packages)?,
         }
     }
-    let packages = source::open(&packages, dictionary, trust)?;
+    let packages = source::open(&packages, dictionary, trust).map_err(|error| {
+        let unsigned = matches!(error, SourceError::NoCatalog { .. } | SourceError::Catalog { .. });
+        CommandError::from(error).hinted(if unsigned { "--allow-unsigned accepts packages that nobody known has signed" } else { "" })
+    })?;
     sources.extend(packages.into_iter().map(|source| Source::Package(Box::new(source))));
     Ok(sources)
 }
@@ -243,7 +246,8 @@ fn judge(result: &Repaired, arguments: &Health) -> Result {
             CommandError::user(format!("image {unsatisfied} cannot be repaired: intact files are missing, and nothing was written"));
         let source = if arguments.source.is_empty() { "give --source PATH" } else { "give another --source PATH" };
         let hint = format!("{source}: an image of the same build, or the packages that brought the files (those named above)");
-        return Err(error.hinted(hint));
+        let left = result.images.iter().flat_map(|image| &image.repair.left);
+        return Err(error.hinted(hint).hinted(unsigned_hint(left.map(|left| &left.finding))));
     }
     let left = of(&|image| !image.repair.left.is_empty());
     if left.is_empty() {

@@ -175,6 +175,11 @@ pub(super) fn payload(component: &str, name: &str, hash: Option<&FileHash>) -> W
     Wanted::Payload { component: component.to_owned(), name: name.to_owned(), hash: hash.map(stated) }
 }
 
+/// True for drivers: where their files go is for their INF files to say.
+pub(super) fn is_driver(identity: &Identity) -> bool {
+    identity.assembly_type.as_deref().is_some_and(|kind| kind.to_ascii_lowercase().contains("driver"))
+}
+
 fn link(component: &str, file: &File) -> Wanted {
     Wanted::Link { component: component.to_owned(), name: file.payload_name().to_owned() }
 }
@@ -222,9 +227,8 @@ impl Scan<'_> {
 
     /// The installed files of a winner: each is a further name of the file in the store. Returns how many there are.
     fn check_projection(&self, keyform: &str, component: &Component) -> usize {
-        // Where drivers go is for their INF files to say.
-        let is_driver = component.identity.assembly_type.as_deref().is_some_and(|kind| kind.to_ascii_lowercase().contains("driver"));
-        let Some(directories) = self.directories(component.identity.architecture.as_deref()).filter(|_| !is_driver) else { return 0 };
+        let directories = self.directories(component.identity.architecture.as_deref());
+        let Some(directories) = directories.filter(|_| !is_driver(&component.identity)) else { return 0 };
         component.with_macros(directories, &|_| None, |macros| {
             let mut count = 0;
             for file in &component.files {

@@ -1,6 +1,8 @@
 //! Repairing a store: each kind of damage that a file ends is mended from an intact image and from the package that brought the file,
 //! and the image is then what it was in everything, links and times among it. What is not proven is never put back.
 
+use base64ct::Encoding;
+use wimwright_codec::{Compression, Compressor, Level as Effort};
 use wimwright_format::wim::Wim;
 use wimwright_format::wim::write::{ImageSource, ImageToWrite, WimPlan, WriteOptions};
 use wimwright_image::{Blobs, ImageFile};
@@ -29,9 +31,14 @@ fn trust() -> Trust {
     Trust { allow_unsigned: true, ..Trust::microsoft(NOW_UNIX) }
 }
 
-fn from_package(version: Version) -> Vec<Source> {
-    let sources = open(&[delivery(version)], &Dictionary::default(), &trust()).unwrap();
+/// Packages as sources.
+pub fn packages(files: &[Payload]) -> Vec<Source> {
+    let sources = open(files, &Dictionary::default(), &trust()).unwrap();
     sources.into_iter().map(|source| Source::Package(Box::new(source))).collect()
+}
+
+fn from_package(version: Version) -> Vec<Source> {
+    packages(&[delivery(version)])
 }
 
 fn from_image(image: &Image) -> Vec<Source> {
@@ -39,10 +46,14 @@ fn from_image(image: &Image) -> Vec<Source> {
 }
 
 /// A repaired copy of the image, and what was done.
-fn repaired(damaged: &Image, sources: &[Source]) -> (Image, Repair) {
+pub fn repaired(damaged: &Image, sources: &[Source]) -> (Image, Repair) {
+    repaired_with(damaged, sources, None)
+}
+
+fn repaired_with(damaged: &Image, sources: &[Source], dictionary: Option<Dictionary>) -> (Image, Repair) {
     let mut image = fresh(damaged);
     let trust = trust();
-    let options = Health { level: Level::Scan, trust: &trust, dictionary: None, progress: &|_, _| {} };
+    let options = Health { level: Level::Scan, trust: &trust, dictionary, progress: &|_, _| {} };
     let before = check(&mut image, &options).unwrap();
     let repair = repair(&mut image, &before, sources, &options, NOW).unwrap();
     (image, repair)
@@ -284,4 +295,96 @@ fn what_cannot_be_read_is_written_anew() {
     let whole = read(write(&repaired));
     assert_eq!(crate::health::scan(&whole, None).findings, []);
     assert_eq!(contents(&whole, &places.payload), contents(&intact, &places.payload));
+}
+
+/// A file as the store keeps it compressed, in one block.
+fn compressed(file: &[u8]) -> Vec<u8> {
+    let mut packed = vec![0; file.len() + 4096];
+    let mut compressor = Compressor::new(Compression::Lzms, file.len().max(1 << 15), Effort::default()).unwrap();
+    let length = compressor.compress(file, &mut packed).unwrap();
+    let mut stored = b"DCS\x01".to_vec();
+    [1, file.len(), length + 4, file.len()].into_iter().for_each(|number| stored.extend((number as u32).to_le_bytes()));
+    stored.extend(&packed[..length]);
+    stored
+}
+
+/// What the store keeps compressed is expanded, here and in a source: the hash is that of the file itself.
+#[test]
+fn compressed_files_are_expanded() {
+    let contents_of_alpha = "alpha ".repeat(2000).into_bytes();
+    let mut members = whole("Alpha", VERSION, &[("alpha", VERSION)]);
+    let digest = |bytes: &[u8]| base64ct::Base64::encode_string(&Sha256::digest(bytes));
+    let old = digest(format!("alpha {VERSION}").as_bytes());
+    for (name, bytes) in &mut members {
+        if name.ends_with(".exe") {
+            bytes.clone_from(&contents_of_alpha);
+        } else if name.ends_with(".manifest") {
+            *bytes = String::from_utf8_lossy(bytes).replace(&old, &digest(&contents_of_alpha)).into_bytes();
+        }
+    }
+    let intact = apply(&updates(vec![payload("Alpha", cabinet(&sealed(members)))]), &plain_image()).unwrap().0;
+    let places = Places::of(&intact);
+    let mut packed = intact.clone();
+    replace(&mut packed, &places.payload, &compressed(&contents_of_alpha));
+    assert_eq!(crate::health::scan(&packed, None).findings, []);
+    // A source that has it compressed.
+    let mut damaged = intact.clone();
+    rewrite(&mut damaged, &places.payload, |bytes| bytes[0] ^= 1);
+    let (whole, report) = repaired(&damaged, &from_image(&packed));
+    assert_eq!(report.left, []);
+    assert_same("from a compressed file", &intact, &whole);
+    // The store has it compressed: the installed file is one of its own.
+    let mut missing = packed.clone();
+    remove(&mut missing, &places.installed);
+    let (whole, report) = repaired(&missing, &[]);
+    assert_eq!(report.left, []);
+    assert_same("next to a compressed file", &packed, &whole);
+    // The compressed file is damaged: the installed one becomes the store's.
+    let mut damaged = packed.clone();
+    rewrite(&mut damaged, &places.payload, |bytes| bytes.truncate(bytes.len() - 1));
+    let (whole, report) = repaired(&damaged, &[]);
+    assert_eq!(report.left, []);
+    assert_same("instead of a compressed file", &intact, &whole);
+}
+
+/// Everything that Microsoft's own package put into the store and its places is gone, and comes back out of the package.
+#[test]
+fn real_package_gives_all_of_its_files_back() {
+    let Some(dictionary) = dictionary() else { return };
+    let Some(sources) = real_packages(&[real::OPENSSH_20348]) else { return };
+    let before = image_with("amd64", [10, 0, 20348, 1], &real::parents(&sources[0]));
+    let (intact, _) = installed(&before, &sources, &everything(0, &sources[0]));
+    let stored: std::collections::BTreeSet<FileId> = intact.tree.at("/Windows/WinSxS").into_iter().flat_map(files_below).collect();
+    let mut damaged = fresh(&intact);
+    let mut gone = 0;
+    // A package of packages has no hash in COMPONENTS: its manifest is what says which catalog is right, and no record asks for the
+    // store's copy of it.
+    let kept = format!("{PACKAGES_FOLDER}/{}.mum", sources[0].root);
+    let root = sources[0].package(&sources[0].root).unwrap();
+    let unasked = format!("/Windows/WinSxS/Catalogs/{}.cat", root.catalog_thumbprint().unwrap());
+    for path in TreeDiff::between(&before.tree, &intact.tree).added {
+        let Some(file) = intact.tree.at(&path).and_then(|entry| entry.file_id()) else { continue };
+        if path == kept || path == unasked {
+            continue;
+        }
+        if stored.contains(&file) || path.starts_with(PACKAGES_FOLDER) || path.starts_with(CATALOG_ROOT) {
+            remove(&mut damaged, &path);
+            gone += 1;
+        }
+    }
+    assert!(gone > 30, "{gone}");
+    let sources: Vec<Source> = sources.into_iter().map(|source| Source::Package(Box::new(source))).collect();
+    let (whole, report) = repaired_with(&damaged, &sources, Some(dictionary.clone()));
+    assert_eq!(report.left, []);
+    assert_same("OpenSSH", &intact, &whole);
+    // Without it, nothing is taken at its word.
+    remove(&mut damaged, &kept);
+    let (_, report) = repaired_with(&damaged, &sources, Some(dictionary));
+    let left: Vec<_> = report.left.iter().map(|left| left.finding.kind).collect();
+    assert_eq!(left, [FindingKind::PackageManifestMissing, FindingKind::CatalogMissing]);
+}
+
+fn files_below(entry: wimwright_image::tree::Entry<'_>) -> Vec<FileId> {
+    let children = entry.children();
+    children.flat_map(|child| child.file_id().map_or_else(|| files_below(child), |file| vec![file])).collect()
 }

@@ -8,8 +8,9 @@ use wimwright_format::manifest::component::{Component, File};
 use wimwright_format::manifest::{Identity, Version};
 use wimwright_format::wim::BlobId;
 use wimwright_image::tree::{Entry, FileId};
-use wimwright_image::{Image, ImagePath};
+use wimwright_image::{Image, ImagePath, MAX_WHOLE_BLOB};
 
+use super::super::components::is_driver;
 use super::super::reading::reason;
 use super::super::{Finding, Wanted};
 use super::put::{complete_security, make_folder_of, put};
@@ -136,7 +137,8 @@ impl Round<'_> {
     /// Makes the names of a winner links to the store. Names that led to what the store had `before` still do.
     fn project(&mut self, broken: &Broken<'_>, stored: &ImagePath, before: Option<FileId>) -> Result<(), PutError> {
         let record = self.records.components.get(&broken.keyform.to_ascii_lowercase());
-        let wins = record.is_some_and(|record| self.records.wins(record, &broken.component.identity));
+        let identity = &broken.component.identity;
+        let wins = record.is_some_and(|record| self.records.wins(record, identity)) && !is_driver(identity);
         for name in &broken.effect.names {
             let path = ImagePath::parse(name)?;
             let there = self.image.tree.get(&path);
@@ -222,7 +224,9 @@ fn from_image(source: &Image, broken: &mut [Broken<'_>], name: &str) -> Vec<Opti
     let mut found = vec![None; broken.len()];
     for (number, file) in broken.iter().enumerate() {
         let entry = source.tree.at(&payload_path(file.keyform, &file.effect.payload)).filter(|entry| !entry.is_directory());
-        if let Some(blob) = entry.and_then(|entry| entry.inode().contents) {
+        let blob = entry.and_then(|entry| entry.inode().contents);
+        // It is held in memory; nothing of Windows is larger.
+        if let Some(blob) = blob.filter(|blob| source.blobs.size(blob).is_some_and(|size| size <= MAX_WHOLE_BLOB)) {
             wanted.entry(blob).or_default().push(number);
         }
     }
