@@ -151,16 +151,15 @@ pub(in crate::cbs) struct Sought<'a> {
     pub file: &'a File,
 }
 
+/// A file's bytes, or why the delivery does not give it.
+pub(in crate::cbs) type SingleFile = Result<Arc<[u8]>, InstallError>;
+
 /// Single files of components out of a delivery, each proven by the hash in its manifest; of each that is not delivered, or cannot be
 /// made, the reason.
 ///
 /// # Errors
 /// The delivery cannot be read.
-pub(in crate::cbs) fn single_files(
-    store: &Store,
-    source: &PackageSource,
-    sought: &[Sought<'_>],
-) -> Result<Vec<Result<Arc<[u8]>, InstallError>>, InstallError> {
+pub(in crate::cbs) fn single_files(store: &Store, source: &PackageSource, sought: &[Sought<'_>]) -> Result<Vec<SingleFile>, InstallError> {
     let mut wanted = HashMap::new();
     for Sought { keyform, file, .. } in sought {
         for folder in form(source, keyform, file).map(folders).unwrap_or_default() {

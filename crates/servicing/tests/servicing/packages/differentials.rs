@@ -116,7 +116,7 @@ fn real_forward_differentials_lead_from_the_base_to_the_new_version() {
         // A repair makes the file from the same base.
         let mut damaged = after.clone();
         crate::health::rewrite(&mut damaged, "/Windows/System32/example.dll", |bytes| bytes[100] ^= 1);
-        let (repaired, report) = repaired::repaired(&damaged, &repaired::packages(&[update.clone()]));
+        let (repaired, report) = repaired::repaired(&damaged, &repaired::packages(std::slice::from_ref(&update)));
         assert_eq!(report.left, [], "{sample}");
         assert_eq!(difference(&after, &repaired), "", "{sample}");
 

@@ -197,7 +197,7 @@ fn intact_files_come_from_images_and_packages() {
         assert!(report.unsatisfied().any(|left| left.reason.contains("no source was given")), "{what}: {report:#?}");
         // What the image can mend by itself is mended all the same.
         assert!(report.repaired.iter().all(|repaired| repaired.source == OWN), "{what}: {report:#?}");
-        assert!(report.repaired.len() > 0 || TreeDiff::between(&damaged.tree, &unchanged.tree).is_empty(), "{what}");
+        assert!(!report.repaired.is_empty() || TreeDiff::between(&damaged.tree, &unchanged.tree).is_empty(), "{what}");
     }
 }
 

@@ -61,8 +61,8 @@ impl Round<'_> {
                 break;
             }
             let found = match source {
-                Source::Image { image, .. } => from_image(image, &mut broken, source.name()),
-                Source::Package(package) => self.from_package(package, &mut broken),
+                Source::Image { image, .. } => out_of_image(image, &mut broken, source.name()),
+                Source::Package(package) => self.out_of_package(package, &mut broken),
             };
             let mut left = Vec::new();
             for (file, bytes) in broken.into_iter().zip(found) {
@@ -112,7 +112,7 @@ impl Round<'_> {
         let stored = ImagePath::parse(&payload_path(broken.keyform, &broken.effect.payload))?;
         make_folder_of(self.image, &stored, self.time)?;
         self.image.tree.link(&ImagePath::parse(intact)?, &stored)?;
-        Ok(self.project(broken, &stored, None)?)
+        self.project(broken, &stored, None)
     }
 
     /// Puts a file into the store, and its further names to it.
@@ -190,7 +190,7 @@ impl Round<'_> {
     }
 
     /// Files out of a package.
-    fn from_package(&self, source: &PackageSource, broken: &mut [Broken<'_>]) -> Vec<Option<Arc<[u8]>>> {
+    fn out_of_package(&self, source: &PackageSource, broken: &mut [Broken<'_>]) -> Vec<Option<Arc<[u8]>>> {
         let delivered: Vec<usize> = (0..broken.len())
             .filter(|number| {
                 let payload = broken.get(*number).map(|file| (file.keyform, file.effect.payload.as_str()));
@@ -219,7 +219,7 @@ impl Round<'_> {
 }
 
 /// Files out of another image, in the order of their place in it.
-fn from_image(source: &Image, broken: &mut [Broken<'_>], name: &str) -> Vec<Option<Arc<[u8]>>> {
+fn out_of_image(source: &Image, broken: &mut [Broken<'_>], name: &str) -> Vec<Option<Arc<[u8]>>> {
     let mut wanted: HashMap<BlobId, Vec<usize>> = HashMap::new();
     let mut found = vec![None; broken.len()];
     for (number, file) in broken.iter().enumerate() {
