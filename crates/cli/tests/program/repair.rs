@@ -7,6 +7,7 @@ use insta::assert_snapshot;
 use wimwright_format::manifest::Version;
 use wimwright_format::wim::write::{ImageSource, ImageToWrite, WimPlan, WriteOptions};
 use wimwright_format::wim::{Compression, ImageInfo, Wim};
+use wimwright_image::medium::Medium;
 use wimwright_image::registry::HiveFile;
 use wimwright_image::{Blobs, Image, ImageFile, ImagePath};
 use wimwright_practice::store::{PackageSpec, StoreSpec, write};
@@ -205,4 +206,48 @@ fn oracle_damaged_bytes_are_replaced() {
     workshop.run(&arguments).succeeded();
     run(workshop.other("wimlib-imagex").args(["verify", "repaired.wim"]));
     workshop.run(&["health", "repaired.wim", "--allow-unsigned"]).succeeded();
+}
+
+/// Sources are told apart by their contents: a folder of packages, a medium with images, a package by itself.
+#[test]
+fn packages_and_media_give_files() {
+    let workshop = Workshop::new();
+    workshop.run(&["build", "recipe.yaml", "--out", "out.iso"]).succeeded();
+    let medium = Medium::open(&workshop.path("out.iso")).unwrap();
+    let file = medium.open_images(medium.install_file().unwrap()).unwrap();
+    let mut image = Image::open(&file, 1, &Blobs::default()).unwrap();
+    // Files of the capability, which its package brought.
+    let of_capability = |path: &str| path.contains("/amd64_practice-tools-") && path.ends_with(".exe");
+    let (payload, _) = image.tree.walk().find(|(path, _)| of_capability(path)).unwrap();
+    let manifest = image.tree.walk().find(|(path, _)| path.contains("/Manifests/amd64_practice-tools-agent_")).unwrap().0;
+    spoil(&mut image, &payload);
+    image.tree.remove(&ImagePath::parse(&manifest).unwrap()).unwrap();
+    let to_write = ImageToWrite { source: ImageSource::Tree(Box::new(image.tree.to_metadata())), info: image.info.clone() };
+    let plan = WimPlan::new(vec![to_write], lzx(), &|id| image.blobs.source(id).ok()).unwrap();
+    let mut bytes = Cursor::new(Vec::new());
+    plan.write(&mut bytes, &mut |_| {}).unwrap();
+    workshop.write("damaged.wim", bytes.into_inner());
+    let repair = |sources: &[&str], out: &str| {
+        let arguments =
+            [&["health", "damaged.wim", "--allow-unsigned", "--format", "json", "--repair", "--source"], sources, &["--out", out]];
+        workshop.run(&arguments.concat())
+    };
+    let given_by = |sources: &[&str], out: &str| -> Vec<String> {
+        let report = repair(sources, out).succeeded().json();
+        let image = &report["images"][0];
+        assert_eq!(image["left"], serde_json::json!([]), "{sources:?}");
+        image["repaired"].as_array().unwrap().iter().map(|repaired| repaired["source"].as_str().unwrap().to_owned()).collect()
+    };
+    let package = "inputs/features/Practice-Tools-Package~31bf3856ad364e35~amd64~~.cab";
+    assert_eq!(given_by(&["inputs/features"], "folder.wim"), [package, package]);
+    assert_eq!(given_by(&[package], "package.wim"), [package, package]);
+    // Images are asked before packages; that which never had the capability has nothing to give.
+    assert_eq!(given_by(&["inputs/features", "practice.iso:1", "out.iso"], "medium.wim"), ["out.iso:1", "out.iso:1"]);
+    assert!(workshop.read("folder.wim") == workshop.read("medium.wim") && workshop.read("folder.wim") == workshop.read("package.wim"));
+    let ran = repair(&["practice.iso", "inputs/updates"], "none.wim");
+    let left = ran.json()["images"][0]["left"].clone();
+    assert_eq!(ran.code, Some(1));
+    assert!(left[0]["reason"].as_str().unwrap().starts_with("no source has the manifest of amd64_practice-tools-agent_"), "{left}");
+    assert_eq!(left[0]["wanted"]["file"], "component_manifest");
+    assert!(!workshop.path("none.wim").exists());
 }
