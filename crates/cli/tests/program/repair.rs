@@ -92,6 +92,7 @@ fn repairing() {
         [&["health", image, "--allow-unsigned", "--repair"], rest].concat()
     };
     let commands = [
+        vec!["health", "damaged.wim", "--allow-unsigned"],
         repair("damaged.wim", &["--source", "intact.wim", "--out", "out/repaired.wim"]),
         vec!["health", "out/repaired.wim", "--allow-unsigned"],
         repair("damaged.wim:1", &["--source", "damaged.wim:2", "--out", "repaired.wim", "--format", "json"]),

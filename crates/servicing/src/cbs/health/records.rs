@@ -1,6 +1,7 @@
 //! What the registry says of components, deployments and winners, read as a whole.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::OnceLock;
 
 use wimwright_format::manifest::{Identity, PackageId};
 use wimwright_format::regf::{self, Data, Hive, KeyId};
@@ -55,6 +56,8 @@ pub(super) struct Records {
     pub(super) winners: BTreeMap<String, BTreeMap<String, Winner>>,
     installed: HashSet<String>,
     staged: HashSet<String>,
+    /// Catalogs of the packages that have one to themselves, once somebody asks.
+    catalogs_of_packages: OnceLock<HashMap<PackageId, String>>,
 }
 
 impl Records {
@@ -111,12 +114,21 @@ impl Records {
 
     /// The catalog that the deployments of this package, and of no other, were installed with.
     pub(super) fn catalog_of_package(&self, package: &PackageId) -> Option<String> {
-        let own = format!("{package}.").to_ascii_lowercase();
-        let is_own = |deployment: &&Deployment| {
-            let mut references = deployment.references.values();
-            !deployment.references.is_empty() && references.all(|text| text.to_ascii_lowercase().starts_with(&own))
-        };
-        self.deployments.values().filter(is_own).find_map(|deployment| deployment.catalog.clone())
+        self.catalogs_of_packages.get_or_init(|| self.read_catalogs_of_packages()).get(package).cloned()
+    }
+
+    fn read_catalogs_of_packages(&self) -> HashMap<PackageId, String> {
+        let mut catalogs = HashMap::new();
+        for deployment in self.deployments.values() {
+            let Some(catalog) = &deployment.catalog else { continue };
+            let mut packages = deployment.references.values().map(|text| split_reference(text).map(|(package, _)| package));
+            if let Some(Some(first)) = packages.next()
+                && packages.all(|package| package.as_ref() == Some(&first))
+            {
+                catalogs.entry(first).or_insert_with(|| catalog.clone());
+            }
+        }
+        catalogs
     }
 
     /// The packages that have deployments of a catalog.

@@ -1,6 +1,7 @@
 //! Catalogs: proven by the hash that COMPONENTS states of them. Where it states none (packages that hold nothing but packages), by
 //! their signature, and by listing the package's manifest as it is in the image.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -37,20 +38,17 @@ impl Round<'_> {
             }
             let copies = match source {
                 Source::Image { image, .. } => copies(image, &packages, sha256),
-                Source::Package(source) => {
-                    // Packages that share deployments may share the catalog: the hash tells.
-                    let named = source.packages().filter(|(id, package)| {
-                        packages.contains(id)
-                            || sha256.is_some_and(|sha256| package.catalog_thumbprint().is_some_and(|own| own.eq_ignore_ascii_case(sha256)))
-                    });
-                    named.filter_map(|(_, package)| package.catalog.clone()).collect()
-                }
+                Source::Package(source) => packages.iter().filter_map(|id| source.package(id)?.catalog.clone()).collect(),
             };
             match copies.iter().find(|bytes| self.is_proven(bytes, &proof)) {
                 Some(bytes) => found = Some((source.name().to_owned(), bytes.clone())),
                 None if copies.is_empty() => {}
                 None => others.push(format!("{} has another one", source.name())),
             }
+        }
+        // Packages that share deployments may share the catalog: whosever it is, the hash tells.
+        if let (None, Proof::Hash(sha256)) = (&found, &proof) {
+            found = self.delivered.get_or_init(|| delivered(self.sources)).get(sha256).cloned();
         }
         let wanted = match (&proof, package) {
             (Proof::Hash(sha256), _) => format!("the catalog with SHA-256 {sha256}"),
@@ -110,6 +108,20 @@ enum Proof {
     Hash(String),
     /// That it is trusted, and lists this package manifest.
     Lists(Arc<[u8]>),
+}
+
+/// The catalogs of all packages by SHA-256 in lower-case hexadecimal digits, each with the name of its source.
+fn delivered(sources: &[Source]) -> HashMap<String, (String, Arc<[u8]>)> {
+    let mut catalogs = HashMap::new();
+    for source in sources {
+        let Source::Package(package) = source else { continue };
+        for (_, package) in package.packages() {
+            if let (Some(bytes), Some(sha256)) = (&package.catalog, package.catalog_thumbprint()) {
+                catalogs.entry(sha256).or_insert_with(|| (source.name().to_owned(), bytes.clone()));
+            }
+        }
+    }
+    catalogs
 }
 
 /// All copies of a catalog in an image: that of the store, and those beside packages.

@@ -16,7 +16,8 @@ mod manifests;
 mod payload;
 mod put;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 use thiserror::Error;
@@ -129,7 +130,8 @@ pub fn repair(image: &mut Image, before: &Report, sources: &[Source], options: &
         let open: Vec<Finding> = open.cloned().collect();
         let store = Store::read(image, options.dictionary.clone())?;
         let records = Records::read(&store)?;
-        let mut round = Round { image, store, records, sources, options, time, outcomes: Vec::new() };
+        let delivered = OnceLock::new();
+        let mut round = Round { image, store, records, sources, options, time, delivered, outcomes: Vec::new() };
         round.run(&open)?;
         let before = repaired.len();
         for (finding, outcome) in round.outcomes {
@@ -187,6 +189,8 @@ struct Round<'a> {
     sources: &'a [Source],
     options: &'a Options<'a>,
     time: u64,
+    /// Catalogs of packages by SHA-256, once somebody asks.
+    delivered: OnceLock<HashMap<String, (String, Arc<[u8]>)>>,
     outcomes: Vec<(Finding, Outcome)>,
 }
 
@@ -210,9 +214,16 @@ impl Round<'_> {
         // From here on, manifests are read that may just have been put back.
         self.store = Store::read(self.image, self.options.dictionary.clone())?;
         self.payload(open);
+        // What became of the files in the store.
+        let mut stored = HashMap::new();
+        for (finding, outcome) in &self.outcomes {
+            if let Some(Wanted::Payload { component, name, .. }) = &finding.wanted {
+                stored.insert((component.clone(), name.to_ascii_lowercase()), outcome.clone());
+            }
+        }
         for finding in open {
             if let Some(Wanted::Link { component, name }) = &finding.wanted {
-                let outcome = self.link(component, name, &finding.place);
+                let outcome = self.link(component, name, &finding.place, stored.get(&(component.clone(), name.to_ascii_lowercase())));
                 self.outcomes.push((finding.clone(), outcome));
             }
         }

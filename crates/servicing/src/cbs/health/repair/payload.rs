@@ -156,15 +156,11 @@ impl Round<'_> {
     }
 
     /// Makes a place in the image a further name of a file in the store.
-    pub(super) fn link(&mut self, keyform: &str, name: &str, place: &str) -> Outcome {
-        let of_store = |finding: &Finding| {
-            matches!(&finding.wanted, Some(Wanted::Payload { component, name: known, .. })
-                if component == keyform && known.eq_ignore_ascii_case(name))
-        };
-        let payload = self.outcomes.iter().find(|(finding, _)| of_store(finding)).map(|(_, outcome)| outcome.clone());
-        let source = match payload {
+    /// `stored` is what became of that, where it was broken as well.
+    pub(super) fn link(&mut self, keyform: &str, name: &str, place: &str, stored: Option<&Outcome>) -> Outcome {
+        let source = match stored {
             Some(Err(_)) => return Err(format!("the file {name} of {keyform} is damaged in the store as well")),
-            Some(Ok(source)) => source,
+            Some(Ok(source)) => source.clone(),
             None => OWN.to_owned(),
         };
         let (component, _, effect) = self.known(keyform, name)?;
