@@ -12,7 +12,7 @@ use wimwright_image::Image;
 use super::super::catalogs::{CATALOG_ROOT, stored_catalog};
 use super::super::reading::reason;
 use super::put::put_plain;
-use super::{OWN, Outcome, Round, Source, nowhere};
+use super::{Given, OWN, Outcome, Round, Source, nowhere};
 use crate::cbs::source::hexadecimal;
 use crate::cbs::store::PACKAGES_FOLDER;
 
@@ -111,7 +111,7 @@ enum Proof {
 }
 
 /// The catalogs of all packages by SHA-256 in lower-case hexadecimal digits, each with the name of its source.
-fn delivered(sources: &[Source]) -> HashMap<String, (String, Arc<[u8]>)> {
+fn delivered(sources: &[Source]) -> HashMap<String, Given> {
     let mut catalogs = HashMap::new();
     for source in sources {
         let Source::Package(package) = source else { continue };

@@ -8,7 +8,7 @@ use wimwright_format::manifest::{Package, PackageId};
 use super::super::Wanted;
 use super::super::reading::reason;
 use super::put::put_plain;
-use super::{Outcome, Round, Source, nowhere};
+use super::{Given, Outcome, Round, Source, nowhere};
 use crate::cbs::source::hexadecimal;
 use crate::cbs::store::{PACKAGES_FOLDER, manifest_path};
 
@@ -51,11 +51,7 @@ impl Round<'_> {
     }
 
     /// The first source whose file is proven, or what the others have.
-    fn search(
-        &self,
-        file: impl Fn(&Source) -> Option<Arc<[u8]>>,
-        is_proven: impl Fn(&[u8]) -> bool,
-    ) -> Result<(String, Arc<[u8]>), Vec<String>> {
+    fn search(&self, file: impl Fn(&Source) -> Option<Arc<[u8]>>, is_proven: impl Fn(&[u8]) -> bool) -> Result<Given, Vec<String>> {
         let mut others = Vec::new();
         for source in self.sources {
             match file(source) {

@@ -112,6 +112,8 @@ enum PutError {
 
 /// Where the intact file was, or why the finding stays.
 type Outcome = Result<String, String>;
+/// A file, and the name of the source that gives it.
+type Given = (String, Arc<[u8]>);
 
 /// Repairs an image of which `before` is what a scan found. `time` (FILETIME) is given to files of which nothing is left.
 ///
@@ -190,7 +192,7 @@ struct Round<'a> {
     options: &'a Options<'a>,
     time: u64,
     /// Catalogs of packages by SHA-256, once somebody asks.
-    delivered: OnceLock<HashMap<String, (String, Arc<[u8]>)>>,
+    delivered: OnceLock<HashMap<String, Given>>,
     outcomes: Vec<(Finding, Outcome)>,
 }
 
