@@ -59,7 +59,7 @@ pub enum Command {
     Features(Features),
     /// List the capabilities of an image, or show one: what dism /Get-Capabilities and /Get-CapabilityInfo print
     Capabilities(Capabilities),
-    /// Check the component store of an image: what dism /CheckHealth and /ScanHealth do
+    /// Check the component store of an image, or repair it: what dism /CheckHealth, /ScanHealth and /RestoreHealth do
     Health(Health),
     /// Compare an image with what native servicing would have made of its packages
     VerifyNative(VerifyNative),
@@ -198,14 +198,26 @@ pub struct Capabilities {
     pub name: Option<String>,
 }
 
-/// Check the component store of an image: what dism /CheckHealth and /ScanHealth do
+/// Check the component store of an image, or repair it: what dism /CheckHealth, /ScanHealth and /RestoreHealth do
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  wimwright health win.iso:1\n  wimwright health install.wim:1 --repair --source intact.iso ./kb --out repaired.wim"
+)]
 pub struct Health {
     /// The image: win.iso:1, or a medium, of which all images are checked
     pub image: String,
     /// Only ask what Windows has noted itself (CheckHealth), instead of reading and comparing everything (ScanHealth)
     #[arg(long)]
     pub quick: bool,
+    /// Put intact files back, and write the repaired image file to --out (RestoreHealth)
+    #[arg(long, requires = "out", conflicts_with = "quick")]
+    pub repair: bool,
+    /// Where intact files may be: images of the same build (install.wim:1, win.iso), packages (.msu, .cab, .esd, .psf), folders of packages
+    #[arg(long, value_name = "PATH", num_args = 1.., requires = "repair")]
+    pub source: Vec<String>,
+    /// The image file to write, with all images of the one that is repaired; nothing is replaced
+    #[arg(long, value_name = "FILE", requires = "repair")]
+    pub out: Option<PathBuf>,
     /// Accept catalogs that are not signed by Microsoft
     #[arg(long)]
     pub allow_unsigned: bool,

@@ -117,15 +117,15 @@ impl Blobs {
         blobs
     }
 
-    /// Makes the blobs of a pack available. Blobs that were staged and are in the pack are read from it from now on.
+    /// Makes the blobs of a pack available. Blobs that were staged and are in a new pack are read from it from now on.
     pub fn add_pack(&self, pack: Arc<Wim>) {
         self.with(|inner| {
-            inner.staged.retain(|id, _| pack.blob(id).is_none());
-            inner.held = inner.staged.values().map(Staged::held).sum();
-            if let Some(spool) = &mut inner.spool {
-                spool.release();
-            }
             if !inner.packs.iter().any(|known| Arc::ptr_eq(known, &pack)) {
+                inner.staged.retain(|id, _| pack.blob(id).is_none());
+                inner.held = inner.staged.values().map(Staged::held).sum();
+                if let Some(spool) = &mut inner.spool {
+                    spool.release();
+                }
                 inner.packs.push(pack);
             }
         });
@@ -191,6 +191,18 @@ impl Blobs {
         Ok(Some(id))
     }
 
+    /// Adds bytes that are read from memory from now on, even where a pack has them: what a damaged pack holds cannot be read.
+    /// `None` for no bytes.
+    pub fn add_intact(&self, bytes: impl Into<Arc<[u8]>>) -> Option<BlobId> {
+        let bytes = bytes.into();
+        if bytes.is_empty() {
+            return None;
+        }
+        let id = BlobId(Sha1::digest(&bytes).into());
+        self.with(|inner| inner.staged.insert(id, Staged::Bytes(bytes)));
+        Some(id)
+    }
+
     fn stage(&self, id: BlobId, contents: Staged) {
         self.with(|inner| {
             if !inner.has(&id) {
@@ -204,7 +216,7 @@ impl Blobs {
         self.with(|inner| inner.packs.iter().find(|pack| pack.blob(id).is_some()).cloned())
     }
 
-    /// True when the blob is staged: no pack holds it yet.
+    /// True when the blob is staged: no pack holds it yet, or none that can be read.
     #[must_use]
     pub fn is_staged(&self, id: &BlobId) -> bool {
         self.with(|inner| inner.staged.contains_key(id))
@@ -293,7 +305,8 @@ impl Blobs {
         let packs = self.with(|inner| inner.packs.clone());
         let mut of_packs: Vec<Vec<BlobId>> = vec![Vec::new(); packs.len()];
         for id in ids {
-            match packs.iter().position(|pack| pack.blob(&id).is_some()) {
+            let pack = packs.iter().position(|pack| pack.blob(&id).is_some());
+            match pack.filter(|_| !self.is_staged(&id)) {
                 Some(pack) => of_packs[pack].push(id),
                 None => {
                     let bytes = self.read(&id)?;
@@ -343,5 +356,45 @@ impl Blobs {
             }
             None => self.pack_of(id).map(BlobSource::Wim).ok_or(BlobError::Missing { id: *id }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use wimwright_format::wim::write::{ImageSource, ImageToWrite, WimPlan, WriteOptions};
+    use wimwright_format::wim::{Dentry, ImageInfo, Metadata};
+
+    use super::*;
+
+    #[test]
+    fn intact_bytes_take_the_place_of_damaged_ones() {
+        let contents: Arc<[u8]> = Arc::from(&b"intact contents"[..]);
+        let id = BlobId(Sha1::digest(&contents).into());
+        let mut metadata = Metadata::default();
+        metadata.root.attributes = wimwright_format::wim::file_attributes::DIRECTORY;
+        metadata.root.children.push(Dentry { name: "file".into(), data: Some(id), ..Dentry::default() });
+        let image = ImageToWrite { source: ImageSource::Tree(Box::new(metadata)), info: ImageInfo::named("one") };
+        let bytes = contents.clone();
+        let plan = WimPlan::new(vec![image], WriteOptions::new(None, [1; 16]), &move |_| Some(BlobSource::Bytes(bytes.clone()))).unwrap();
+        let mut file = Cursor::new(Vec::new());
+        plan.write(&mut file, &mut |_| {}).unwrap();
+        let mut file = file.into_inner();
+        let offset = Wim::open(Arc::new(file.clone())).unwrap().blob(&id).unwrap().resource.offset;
+        file[offset as usize] ^= 1;
+        let pack = Arc::new(Wim::open(Arc::new(file)).unwrap());
+        let blobs = Blobs::default();
+        blobs.add_pack(pack.clone());
+        blobs.add_bytes(contents.clone());
+        assert!(blobs.read(&id).is_err(), "the pack has it");
+        blobs.add_intact(contents.clone());
+        // The pack of a second image of the same file changes nothing.
+        blobs.add_pack(pack);
+        assert_eq!(blobs.read(&id).unwrap(), contents);
+        let mut read = Vec::new();
+        blobs.for_each([id], |_, _, _, piece| read.extend_from_slice(piece)).unwrap();
+        assert_eq!(read, *contents);
+        assert!(matches!(blobs.source(&id), Ok(BlobSource::Bytes(bytes)) if bytes == contents));
     }
 }

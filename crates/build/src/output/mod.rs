@@ -3,8 +3,10 @@
 mod disc;
 mod folder;
 mod images;
+mod rewrite;
 
 pub(crate) use images::part_path;
+pub use rewrite::{refuse_existing, rewrite};
 
 use std::path::{Path, PathBuf};
 

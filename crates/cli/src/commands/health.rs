@@ -17,7 +17,7 @@ use crate::ui::progress::Progress;
 use crate::ui::text;
 
 /// Most findings of one kind that are shown to people; programs get all.
-const MOST_SHOWN: usize = 20;
+pub(super) const MOST_SHOWN: usize = 20;
 
 /// The result for every image.
 #[derive(Serialize)]
@@ -27,18 +27,18 @@ struct Checked {
 
 /// The result for an image.
 #[derive(Serialize)]
-struct OfImage {
+pub(super) struct OfImage {
     /// Number of the image, from 1.
-    index: u32,
+    pub(super) index: u32,
     /// Its name in the XML data.
-    name: String,
+    pub(super) name: String,
     /// Whether nothing is damaged.
-    healthy: bool,
+    pub(super) healthy: bool,
     #[serde(flatten)]
-    report: Report,
+    pub(super) report: Report,
 }
 
-/// Checks all images. Damage is an error: exit code 1.
+/// Checks all images, or repairs them. Damage is an error: exit code 1.
 pub fn run(arguments: &Health, printer: &Printer) -> Result {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let trust = Trust { allow_unsigned: arguments.allow_unsigned, ..Trust::microsoft(seconds) };
@@ -47,6 +47,9 @@ pub fn run(arguments: &Health, printer: &Printer) -> Result {
         Ok::<_, CommandError>(Dictionary::new(bytes))
     });
     let dictionary = dictionary.transpose()?;
+    if let (true, Some(out)) = (arguments.repair, &arguments.out) {
+        return super::repair::run(arguments, out, &trust, dictionary, printer);
+    }
     let level = if arguments.quick { Level::Check } else { Level::Scan };
     let progress = Progress::new(printer);
     let mut images = Vec::new();
@@ -70,12 +73,22 @@ pub fn run(arguments: &Health, printer: &Printer) -> Result {
     if damaged.is_empty() {
         return Ok(());
     }
-    let unsigned = checked.images.iter().flat_map(|image| &image.report.findings).any(|found| found.kind == FindingKind::CatalogUntrusted);
+    let findings = || checked.images.iter().flat_map(|image| &image.report.findings);
+    let repairable =
+        |found: &&Finding| found.severity == Severity::Damage && found.wanted.is_some() && found.kind != FindingKind::CatalogUntrusted;
+    let repair = "`wimwright health IMAGE --repair --source PATH --out FILE` puts intact files back";
     let error = CommandError::user(format!("the component store of image {} is damaged", damaged.join(", ")));
-    Err(error.hinted(if unsigned { "--allow-unsigned accepts catalogs that nobody known has signed" } else { "" }))
+    let error = error.hinted(if findings().any(|found| repairable(&found)) { repair } else { "" });
+    Err(error.hinted(unsigned_hint(findings())))
 }
 
-fn render(image: &OfImage) -> String {
+/// What to do about catalogs that nobody known has signed.
+pub(super) fn unsigned_hint<'a>(mut findings: impl Iterator<Item = &'a Finding>) -> &'static str {
+    let unsigned = findings.any(|found| found.kind == FindingKind::CatalogUntrusted);
+    if unsigned { "--allow-unsigned accepts catalogs that nobody known has signed" } else { "" }
+}
+
+pub(super) fn render(image: &OfImage) -> String {
     let report = &image.report;
     let count = |severity| report.findings.iter().filter(|finding| finding.severity == severity).count();
     let verdict = match (image.healthy, report.level) {

@@ -11,6 +11,7 @@ mod inspect;
 mod media;
 mod recipe;
 mod registry;
+mod repair;
 mod servicing;
 mod verify_native;
 

@@ -146,6 +146,7 @@ user_errors!(
     JobError,
     wimwright_build::library::ImportError,
     wimwright_image::registry::RegistryPathError,
+    wimwright_servicing::cbs::source::SourceError,
     wimwright_servicing::cbs::store::StoreError,
     wimwright_servicing::cbs::verify::VerifyError,
 );

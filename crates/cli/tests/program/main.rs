@@ -3,5 +3,6 @@
 mod commands;
 mod done_when;
 mod interrupt;
+mod repair;
 mod results;
 mod workshop;

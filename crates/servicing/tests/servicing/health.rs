@@ -94,16 +94,16 @@ impl Victim {
     }
 }
 
-fn contents(image: &Image, path: &str) -> Vec<u8> {
+pub fn contents(image: &Image, path: &str) -> Vec<u8> {
     image.read(path).unwrap().to_vec()
 }
 
-fn remove(image: &mut Image, path: &str) {
+pub fn remove(image: &mut Image, path: &str) {
     image.tree.remove(&path_of(path)).unwrap();
 }
 
 /// Gives a file, under all its names, other contents.
-fn rewrite(image: &mut Image, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
+pub fn rewrite(image: &mut Image, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = contents(image, path);
     change(&mut bytes);
     let blob = image.blobs.add_bytes(bytes);

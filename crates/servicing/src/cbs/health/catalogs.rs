@@ -5,10 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 use wimwright_format::catalog::{Catalog, Member, Policy};
+use wimwright_format::manifest::PackageId;
 use wimwright_format::wim::BlobId;
 
 use super::reading::{Contents, reason};
-use super::{FindingKind, Scan};
+use super::{FindingKind, Scan, Wanted};
 use crate::cbs::store::{PACKAGES_FOLDER, STORE_FOLDER};
 
 /// Where Windows' cryptographic service looks for the catalogs of packages.
@@ -53,11 +54,18 @@ impl Digests {
     }
 }
 
+/// Where a catalog lies.
+struct Place {
+    path: String,
+    /// The package that it lies beside; `None` in the store.
+    package: Option<PackageId>,
+}
+
 /// All catalogs of packages, by their contents.
 #[derive(Default)]
 pub(super) struct Catalogs {
     /// Where each lies; the store's own copy last.
-    paths: HashMap<BlobId, Vec<String>>,
+    places: HashMap<BlobId, Vec<Place>>,
     facts: Mutex<HashMap<BlobId, CatalogFacts>>,
 }
 
@@ -65,29 +73,29 @@ impl Catalogs {
     /// Finds them: those of the registered packages, and all of the store.
     pub(super) fn find(scan: &Scan<'_>) -> Self {
         let mut catalogs = Self::default();
-        let mut add = |path: String| {
+        let mut add = |path: String, package: Option<&PackageId>| {
             if let Some(id) = scan.blob_at(&path) {
-                catalogs.paths.entry(id).or_default().push(path);
+                catalogs.places.entry(id).or_default().push(Place { path, package: package.cloned() });
             }
         };
         for id in scan.store.packages().keys() {
-            add(format!("{PACKAGES_FOLDER}/{id}.cat"));
-            add(format!("{CATALOG_ROOT}/{id}.cat"));
+            add(format!("{PACKAGES_FOLDER}/{id}.cat"), Some(id));
+            add(format!("{CATALOG_ROOT}/{id}.cat"), Some(id));
         }
         let folder = format!("{STORE_FOLDER}/Catalogs");
         for child in scan.store.tree().at(&folder).into_iter().flat_map(|folder| folder.children()) {
-            add(format!("{folder}/{}", child.name()));
+            add(format!("{folder}/{}", child.name()), None);
         }
         catalogs
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = BlobId> {
-        self.paths.keys().copied()
+        self.places.keys().copied()
     }
 
     /// Takes what was read, when it is a catalog.
     pub(super) fn read(&self, scan: &Scan<'_>, id: BlobId, contents: &Contents<'_>) {
-        if !self.paths.contains_key(&id) {
+        if !self.places.contains_key(&id) {
             return;
         }
         let facts = match contents {
@@ -103,7 +111,7 @@ impl Catalogs {
 
     /// What was read.
     pub(super) fn finish(self) -> ReadCatalogs {
-        ReadCatalogs { paths: self.paths, facts: self.facts.into_inner().unwrap_or_else(PoisonError::into_inner) }
+        ReadCatalogs { places: self.places, facts: self.facts.into_inner().unwrap_or_else(PoisonError::into_inner) }
     }
 }
 
@@ -125,7 +133,7 @@ fn read_catalog(scan: &Scan<'_>, bytes: &[u8]) -> CatalogFacts {
 
 /// All catalogs, read.
 pub(super) struct ReadCatalogs {
-    paths: HashMap<BlobId, Vec<String>>,
+    places: HashMap<BlobId, Vec<Place>>,
     facts: HashMap<BlobId, CatalogFacts>,
 }
 
@@ -153,20 +161,25 @@ impl ReadCatalogs {
     /// not their hash are another's, changed.
     pub(super) fn report(&self, scan: &Scan<'_>, relied_on: &HashSet<BlobId>) {
         let folder = format!("{STORE_FOLDER}/Catalogs/");
-        for (id, paths) in &self.paths {
+        // The name in the store, which is to be the hash.
+        let stored_as = |place: &Place| Some(place.path.strip_prefix(&folder)?.strip_suffix(".cat")?.to_owned());
+        let wanted = |place: &Place| {
+            let sha256 = place.package.as_ref().map_or_else(|| stored_as(place), |package| scan.records.catalog_of_package(package));
+            Wanted::Catalog { package: place.package.clone(), sha256 }
+        };
+        for (id, places) in &self.places {
             let Some(facts) = self.facts(id) else { continue };
-            let is_misnamed = |path: &str| {
-                let name = path.strip_prefix(&folder).and_then(|name| name.strip_suffix(".cat"));
-                name.is_some_and(|name| !facts.thumbprint.is_empty() && !name.eq_ignore_ascii_case(&facts.thumbprint))
+            let is_misnamed = |place: &Place| {
+                stored_as(place).is_some_and(|name| !facts.thumbprint.is_empty() && !name.eq_ignore_ascii_case(&facts.thumbprint))
             };
-            for path in paths.iter().filter(|path| is_misnamed(path)) {
+            for place in places.iter().filter(|place| is_misnamed(place)) {
                 let detail = format!("its SHA-256 is {}, which is not its name", facts.thumbprint);
-                scan.findings.add(FindingKind::CatalogDiffers, path, detail);
+                scan.findings.want(FindingKind::CatalogDiffers, &place.path, detail, wanted(place));
             }
-            let of_store = paths.iter().find(|path| path.starts_with(&folder) && !is_misnamed(path));
-            let path = if relied_on.contains(id) { paths.first() } else { of_store };
-            if let (Some(path), Some((kind, detail))) = (path, &facts.problem) {
-                scan.findings.add(*kind, path, detail);
+            let of_store = places.iter().find(|place| place.package.is_none() && !is_misnamed(place));
+            let place = if relied_on.contains(id) { places.first() } else { of_store };
+            if let (Some(place), Some((kind, detail))) = (place, &facts.problem) {
+                scan.findings.want(*kind, &place.path, detail, wanted(place));
             }
         }
     }

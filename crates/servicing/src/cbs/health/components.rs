@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use wimwright_format::manifest::component::{File, FileHash};
 use wimwright_format::manifest::store_name::payload_value_name;
-use wimwright_format::manifest::{Component, Identity};
+use wimwright_format::manifest::{Component, HashAlgorithm, Identity};
 use wimwright_format::security_descriptor::SecurityDescriptor;
 use wimwright_format::wim::BlobId;
 use wimwright_image::tree::Entry;
@@ -13,8 +13,9 @@ use wimwright_image::tree::Entry;
 use super::catalogs::{Digests, ReadCatalogs};
 use super::reading::{Contents, reason};
 use super::records::{ComponentRecord, PAYLOAD_DELETED};
-use super::{FindingKind, Scan};
-use crate::cbs::store::{COMPONENTS, STORE_FOLDER, bucket, manifest_path, payload_path};
+use super::{Finding, FindingKind, Scan, Wanted};
+use crate::cbs::source::hexadecimal;
+use crate::cbs::store::{COMPONENTS, STORE_FOLDER, manifest_path, payload_path};
 
 /// A payload file as its manifest states it.
 pub(super) struct ExpectedFile {
@@ -65,12 +66,16 @@ impl ComponentManifests {
             }
             match child.inode().contents {
                 Some(blob) => found.keyforms.entry(blob).or_default().push(keyform.clone()),
-                None => scan.findings.add(FindingKind::ManifestDamaged, manifest_path(&keyform), "it is empty"),
+                None => {
+                    let wanted = scan.records.manifest(&keyform);
+                    scan.findings.want(FindingKind::ManifestDamaged, manifest_path(&keyform), "it is empty", wanted);
+                }
             }
             there.insert(keyform);
         }
         for (keyform, record) in scan.records.components.iter().filter(|(keyform, _)| !there.contains(*keyform)) {
-            scan.findings.add(FindingKind::ManifestMissing, manifest_path(keyform), format!("{} is there", record.key()));
+            let wanted = scan.records.manifest(keyform);
+            scan.findings.want(FindingKind::ManifestMissing, manifest_path(keyform), format!("{} is there", record.key()), wanted);
         }
         found
     }
@@ -82,14 +87,15 @@ impl ComponentManifests {
     /// Takes what was read, when it is a component manifest.
     pub(super) fn read(&self, scan: &Scan<'_>, blob: BlobId, contents: &Contents<'_>) {
         for keyform in self.keyforms.get(&blob).into_iter().flatten() {
+            let damaged = |kind, detail: &str| scan.findings.want(kind, manifest_path(keyform), detail, scan.records.manifest(keyform));
             let bytes = match contents {
                 Contents::Whole(bytes) => bytes,
                 Contents::Hashed { .. } => {
-                    scan.findings.add(FindingKind::ManifestDamaged, manifest_path(keyform), "it is larger than any manifest");
+                    damaged(FindingKind::ManifestDamaged, "it is larger than any manifest");
                     continue;
                 }
                 Contents::Unreadable(why) => {
-                    scan.findings.add(FindingKind::Unreadable, manifest_path(keyform), why);
+                    damaged(FindingKind::Unreadable, why);
                     continue;
                 }
             };
@@ -100,23 +106,20 @@ impl ComponentManifests {
     fn read_manifest(&self, scan: &Scan<'_>, keyform: &str, stored: &[u8]) {
         let path = manifest_path(keyform);
         let record = scan.records.components.get(keyform);
+        let wanted = || scan.records.manifest(keyform);
         let xml = match scan.store.dictionary.decode(stored) {
             Ok(xml) => xml,
-            Err(error) => return scan.findings.add(FindingKind::ManifestDamaged, path, reason(&error)),
+            Err(error) => return scan.findings.want(FindingKind::ManifestDamaged, path, reason(&error), wanted()),
         };
         let digests = Digests::of(&xml);
         if let Some(record) = record.filter(|record| record.sha256.as_ref() != Some(&digests.sha256)) {
-            let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             let recorded = record.sha256.as_deref().map_or("none".to_owned(), hexadecimal);
-            return scan.findings.add(
-                FindingKind::ManifestHash,
-                path,
-                format!("its SHA-256 is {}, recorded is {recorded}", hexadecimal(&digests.sha256)),
-            );
+            let detail = format!("its SHA-256 is {}, recorded is {recorded}", hexadecimal(&digests.sha256));
+            return scan.findings.want(FindingKind::ManifestHash, path, detail, wanted());
         }
         let component = match Component::parse(&xml) {
             Ok(component) => component,
-            Err(error) => return scan.findings.add(FindingKind::ManifestDamaged, path, reason(&error)),
+            Err(error) => return scan.findings.want(FindingKind::ManifestDamaged, path, reason(&error), wanted()),
         };
         let own = component.identity.keyform();
         if own != *keyform {
@@ -148,11 +151,37 @@ impl ComponentManifests {
         let listed = catalogs.union();
         for (keyform, digests) in &learned.digests {
             if !listed.contains(digests.sha256.as_slice()) && !listed.contains(digests.sha1.as_slice()) {
-                scan.findings.add(FindingKind::ManifestUnlisted, manifest_path(keyform), "no catalog lists its hash");
+                let finding = Finding::new(FindingKind::ManifestUnlisted, manifest_path(keyform), "no catalog lists its hash");
+                let catalog = scan.records.catalog_of_component(keyform);
+                scan.findings.push(match catalog {
+                    Some(catalog) => finding.wanting(Wanted::Catalog { package: None, sha256: Some(catalog) }),
+                    None => finding,
+                });
             }
         }
         learned
     }
+}
+
+/// A file of a component as a finding names it.
+pub(super) fn payload(component: &str, name: &str, hash: Option<&FileHash>) -> Wanted {
+    let stated = |hash: &FileHash| {
+        let algorithm = match hash.algorithm {
+            HashAlgorithm::Sha1 => "SHA-1",
+            HashAlgorithm::Sha256 => "SHA-256",
+        };
+        format!("{algorithm} {}", hexadecimal(&hash.digest))
+    };
+    Wanted::Payload { component: component.to_owned(), name: name.to_owned(), hash: hash.map(stated) }
+}
+
+/// True for drivers: where their files go is for their INF files to say.
+pub(super) fn is_driver(identity: &Identity) -> bool {
+    identity.assembly_type.as_deref().is_some_and(|kind| kind.to_ascii_lowercase().contains("driver"))
+}
+
+fn link(component: &str, file: &File) -> Wanted {
+    Wanted::Link { component: component.to_owned(), name: file.payload_name().to_owned() }
 }
 
 impl Scan<'_> {
@@ -165,7 +194,7 @@ impl Scan<'_> {
             let path = payload_path(keyform, name);
             let Some(entry) = self.store.tree().at(&path).filter(|entry| !entry.is_directory()) else {
                 if !excused {
-                    self.findings.add(FindingKind::PayloadMissing, path, "it is not there");
+                    self.findings.want(FindingKind::PayloadMissing, path, "it is not there", payload(keyform, name, file.hash.as_ref()));
                 }
                 continue;
             };
@@ -187,28 +216,19 @@ impl Scan<'_> {
                     learned.payload.entry(blob).or_default().push(expected);
                 }
                 None if hash.matches(&[]) => {}
-                None => self.findings.add(FindingKind::PayloadDamaged, path, "it is empty"),
+                None => self.findings.want(FindingKind::PayloadDamaged, path, "it is empty", payload(keyform, name, Some(hash))),
             }
         }
-        if self.is_winner(record, component) {
+        if self.records.wins(record, &component.identity) {
             learned.installed_files = self.check_projection(keyform, component);
         }
         learned
     }
 
-    /// True when the component's files are to be in their places.
-    fn is_winner(&self, record: &ComponentRecord, component: &Component) -> bool {
-        let version = component.identity.version;
-        let winners = self.records.winners.get(&component.identity.family_key());
-        let wins = winners.and_then(|winners| winners.get(&bucket(version))).is_some_and(|winner| winner.version == version);
-        wins && self.records.is_installed(record)
-    }
-
     /// The installed files of a winner: each is a further name of the file in the store. Returns how many there are.
     fn check_projection(&self, keyform: &str, component: &Component) -> usize {
-        // Where drivers go is for their INF files to say.
-        let is_driver = component.identity.assembly_type.as_deref().is_some_and(|kind| kind.to_ascii_lowercase().contains("driver"));
-        let Some(directories) = self.directories(component.identity.architecture.as_deref()).filter(|_| !is_driver) else { return 0 };
+        let directories = self.directories(component.identity.architecture.as_deref());
+        let Some(directories) = directories.filter(|_| !is_driver(&component.identity)) else { return 0 };
         component.with_macros(directories, &|_| None, |macros| {
             let mut count = 0;
             for file in &component.files {
@@ -231,13 +251,14 @@ impl Scan<'_> {
     fn check_installed(&self, keyform: &str, component: &Component, file: &File, path: &str) {
         let tree = self.store.tree();
         let Some(installed) = tree.at(path).filter(|entry| !entry.is_directory()) else {
-            return self.findings.add(FindingKind::FileMissing, path, format!("{keyform} has it"));
+            return self.findings.want(FindingKind::FileMissing, path, format!("{keyform} has it"), link(keyform, file));
         };
         let Some(stored) = tree.at(&payload_path(keyform, file.payload_name())) else { return };
         if file.writeable_type.is_none() && installed.file_id() != stored.file_id() && !self.is_expanded(stored, installed) {
             let same = installed.inode().contents == stored.inode().contents;
             let detail = if same { "has the same contents, but is another file" } else { "has other contents" };
-            self.findings.add(FindingKind::FileNotLinked, path, format!("it {detail} than that of {keyform}"));
+            let detail = format!("it {detail} than that of {keyform}");
+            self.findings.want(FindingKind::FileNotLinked, path, detail, link(keyform, file));
         }
         self.check_security(component, file, path, installed);
     }

@@ -1,6 +1,9 @@
 //! What a health check can find.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+use wimwright_format::manifest::PackageId;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -24,6 +27,78 @@ pub enum Remedy {
     None,
 }
 
+/// The intact file that would put an end to a finding, and what the image itself says of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "file", rename_all = "snake_case")]
+pub enum Wanted {
+    /// A catalog.
+    Catalog {
+        /// The package whose catalog it is, where the finding is of a copy beside a package.
+        #[serde(serialize_with = "optional_identity", skip_serializing_if = "Option::is_none")]
+        package: Option<PackageId>,
+        /// SHA-256 in hexadecimal digits (`CatalogThumbprint`); `None` where COMPONENTS does not say.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
+    },
+    /// The manifest of a package, which its catalog lists.
+    PackageManifest {
+        /// The package.
+        #[serde(serialize_with = "identity")]
+        package: PackageId,
+    },
+    /// The manifest of a component.
+    ComponentManifest {
+        /// Keyform.
+        component: String,
+        /// SHA-256 of the decoded manifest in hexadecimal digits (`S256H`); `None` where COMPONENTS does not say.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
+    },
+    /// A file of a component.
+    Payload {
+        /// Keyform.
+        component: String,
+        /// Its name in the component's folder.
+        name: String,
+        /// What the manifest states, in hexadecimal digits; `None` where it does not.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hash: Option<String>,
+    },
+    /// A further name of a component's file, in its place in the image.
+    Link {
+        /// Keyform.
+        component: String,
+        /// Its name in the component's folder.
+        name: String,
+    },
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let with_hash = |formatter: &mut fmt::Formatter<'_>, what: &str, hash: &Option<String>| match hash {
+            Some(hash) => write!(formatter, "{what} (SHA-256 {hash})"),
+            None => formatter.write_str(what),
+        };
+        match self {
+            Self::Catalog { package: Some(package), sha256 } => with_hash(formatter, &format!("the catalog of {package}"), sha256),
+            Self::Catalog { package: None, sha256 } => with_hash(formatter, "the catalog", sha256),
+            Self::PackageManifest { package } => write!(formatter, "the manifest of package {package} that its catalog lists"),
+            Self::ComponentManifest { component, sha256 } => with_hash(formatter, &format!("the manifest of {component}"), sha256),
+            Self::Payload { component, name, hash: Some(hash) } => write!(formatter, "the file {name} of {component} ({hash})"),
+            Self::Payload { component, name, hash: None } => write!(formatter, "the file {name} of {component}"),
+            Self::Link { component, name } => write!(formatter, "a further name of the file {name} of {component}"),
+        }
+    }
+}
+
+fn identity<S: Serializer>(package: &PackageId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(package)
+}
+
+fn optional_identity<S: Serializer>(package: &Option<PackageId>, serializer: S) -> Result<S::Ok, S::Error> {
+    package.as_ref().map(ToString::to_string).serialize(serializer)
+}
+
 /// Something that was found.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
@@ -37,13 +112,22 @@ pub struct Finding {
     pub detail: String,
     /// What puts an end to it.
     pub remedy: Remedy,
+    /// The file in question, where one puts an end to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<Wanted>,
 }
 
 impl Finding {
     /// A finding with what its kind says of it.
     #[must_use]
     pub fn new(kind: FindingKind, place: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { severity: kind.severity(), kind, place: place.into(), detail: detail.into(), remedy: kind.remedy() }
+        Self { severity: kind.severity(), kind, place: place.into(), detail: detail.into(), remedy: kind.remedy(), wanted: None }
+    }
+
+    /// The same, with the file that would put an end to it.
+    #[must_use]
+    pub fn wanting(self, wanted: Wanted) -> Self {
+        Self { wanted: Some(wanted), ..self }
     }
 
     /// The same where it does not matter.

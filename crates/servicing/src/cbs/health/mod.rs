@@ -16,6 +16,7 @@ mod payload;
 mod reading;
 mod records;
 mod references;
+pub mod repair;
 mod security;
 
 use std::collections::HashSet;
@@ -36,7 +37,7 @@ use crate::inventory::pending_operations;
 
 use catalogs::Catalogs;
 use components::ComponentManifests;
-pub use finding::{Finding, FindingKind, Remedy, Severity};
+pub use finding::{Finding, FindingKind, Remedy, Severity, Wanted};
 use packages::PackageManifests;
 use reading::{Meter, read_all};
 use records::Records;
@@ -180,6 +181,10 @@ impl Findings {
 
     fn add(&self, kind: FindingKind, place: impl Into<String>, detail: impl Into<String>) {
         self.push(Finding::new(kind, place, detail));
+    }
+
+    fn want(&self, kind: FindingKind, place: impl Into<String>, detail: impl Into<String>, wanted: Wanted) {
+        self.push(Finding::new(kind, place, detail).wanting(wanted));
     }
 
     /// A hive that cannot be read is a finding; any other error is one.

@@ -11,7 +11,7 @@ use wimwright_image::registry::{self, HiveFile};
 
 use super::catalogs::{CATALOG_ROOT, Digests, ReadCatalogs};
 use super::reading::{Contents, reason};
-use super::{Finding, FindingKind, Scan};
+use super::{Finding, FindingKind, Scan, Wanted};
 use crate::cbs::state::State;
 use crate::cbs::store::{PACKAGES_FOLDER, PackageRecord, SERVICING, StoreError, hive_error};
 
@@ -36,6 +36,10 @@ fn manifest_path(id: &PackageId) -> String {
     format!("{PACKAGES_FOLDER}/{id}.mum")
 }
 
+fn wanted(id: &PackageId) -> Wanted {
+    Wanted::PackageManifest { package: id.clone() }
+}
+
 impl PackageManifests {
     pub(super) fn find(scan: &Scan<'_>) -> Self {
         let mut found = Self::default();
@@ -44,7 +48,7 @@ impl PackageManifests {
                 Some(blob) => found.packages.entry(blob).or_default().push(id.clone()),
                 // Of packages that are not in the store, only the key is left.
                 None if record.state.is_staged() => {
-                    scan.findings.add(FindingKind::PackageManifestMissing, manifest_path(id), "it is not there")
+                    scan.findings.want(FindingKind::PackageManifestMissing, manifest_path(id), "it is not there", wanted(id));
                 }
                 None => {}
             }
@@ -59,7 +63,7 @@ impl PackageManifests {
     /// Takes what was read, when it is a package manifest.
     pub(super) fn read(&self, scan: &Scan<'_>, blob: BlobId, contents: &Contents<'_>) {
         for id in self.packages.get(&blob).into_iter().flatten() {
-            let damaged = |kind, detail: String| scan.findings.add(kind, manifest_path(id), detail);
+            let damaged = |kind, detail: String| scan.findings.want(kind, manifest_path(id), detail, wanted(id));
             let bytes = match contents {
                 Contents::Whole(bytes) => bytes,
                 Contents::Hashed { .. } => {
@@ -100,7 +104,8 @@ impl PackageManifests {
             let (Some(catalog), Some(facts)) = (catalogs.facts(&catalog).filter(|catalog| catalog.is_readable()), facts) else { continue };
             // One that cannot be understood is damaged, and reported as that.
             if facts.manifest.is_some() && !catalog.lists(&facts.digests) {
-                scan.findings.add(FindingKind::PackageManifestUnlisted, manifest_path(id), "its catalog does not list its hash");
+                let detail = "its catalog does not list its hash";
+                scan.findings.want(FindingKind::PackageManifestUnlisted, manifest_path(id), detail, wanted(id));
             }
         }
         catalogs.report(scan, &relied_on);
@@ -114,19 +119,27 @@ impl Scan<'_> {
     fn check_copies(&self, id: &PackageId, record: &PackageRecord, manifest: Option<&Package>, catalogs: &ReadCatalogs) -> Option<BlobId> {
         let places = [format!("{PACKAGES_FOLDER}/{id}.cat"), format!("{CATALOG_ROOT}/{id}.cat")];
         let copies = places.each_ref().map(|path| self.blob_at(path));
-        let stored = manifest.and_then(|manifest| self.thumbprint(id, manifest)).and_then(|thumbprint| catalogs.stored(self, &thumbprint));
+        let thumbprint = manifest.and_then(|manifest| self.thumbprint(id, manifest));
+        let stored = thumbprint.as_ref().and_then(|thumbprint| catalogs.stored(self, thumbprint));
         let Some(truth) = stored.or(copies[0]).or(copies[1]) else {
-            self.findings.add(FindingKind::CatalogMissing, &places[0], "it is not there");
+            let sha256 = thumbprint.or_else(|| self.records.catalog_of_package(id));
+            let wanted = Wanted::Catalog { package: Some(id.clone()), sha256 };
+            self.findings.want(FindingKind::CatalogMissing, &places[0], "it is not there", wanted);
             return None;
+        };
+        let wanted = || {
+            let sha256 = thumbprint.clone().or_else(|| self.records.catalog_of_package(id));
+            Wanted::Catalog { package: Some(id.clone()), sha256 }
         };
         for ((path, copy), beside_manifest) in places.iter().zip(copies).zip([true, false]) {
             match copy {
                 Some(copy) if copy == truth => {}
                 Some(_) => {
-                    self.findings.add(FindingKind::CatalogDiffers, path, "it is not the catalog that the package was installed with")
+                    let detail = "it is not the catalog that the package was installed with";
+                    self.findings.want(FindingKind::CatalogDiffers, path, detail, wanted());
                 }
                 None => {
-                    let finding = Finding::new(FindingKind::CatalogMissing, path, "it is not there");
+                    let finding = Finding::new(FindingKind::CatalogMissing, path, "it is not there").wanting(wanted());
                     // That catalogs of staged packages are here as well is not known for sure.
                     let matters = beside_manifest || record.state.is_installed();
                     self.findings.push(if matters { finding } else { finding.as_note() });

@@ -6,11 +6,17 @@ use std::sync::Arc;
 use wimwright_format::manifest::{HashAlgorithm, Identity, Version};
 use wimwright_format::wim::BlobId;
 
-use super::components::ExpectedFile;
+use super::components::{ExpectedFile, payload};
 use super::reading::{Contents, read_all, reason};
-use super::{Finding, FindingKind, Scan};
+use super::{Finding, FindingKind, Scan, Wanted};
 use crate::cbs::expand::{expand, is_compressed};
 use crate::cbs::store::payload_path;
+
+impl ExpectedFile {
+    fn wanted(&self) -> Wanted {
+        payload(&self.component, &self.name, Some(&self.hash))
+    }
+}
 
 impl Scan<'_> {
     /// Reads all payload.
@@ -38,7 +44,7 @@ impl Scan<'_> {
             }
         };
         let found = match contents {
-            Contents::Unreadable(why) => return self.findings.add(FindingKind::Unreadable, path, why),
+            Contents::Unreadable(why) => return self.findings.want(FindingKind::Unreadable, path, why, file.wanted()),
             Contents::Whole(bytes) => digest(Some(bytes)),
             Contents::Hashed { sha256, .. } => digest(None).or_else(|| Some(sha256.to_vec())),
         };
@@ -54,7 +60,7 @@ impl Scan<'_> {
             Contents::Hashed { start, .. } if is_compressed(start) => return self.check_large(file, path),
             _ => "it has another hash than the manifest states".to_owned(),
         };
-        let finding = Finding::new(FindingKind::PayloadDamaged, path, detail);
+        let finding = Finding::new(FindingKind::PayloadDamaged, path, detail).wanting(file.wanted());
         self.findings.push(if file.writeable { finding.as_note() } else { finding });
     }
 
@@ -63,12 +69,15 @@ impl Scan<'_> {
         let bytes = match self.store.read_file(&path) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return,
-            Err(error) => return self.findings.add(FindingKind::Unreadable, path, reason(&error)),
+            Err(error) => return self.findings.want(FindingKind::Unreadable, path, reason(&error), file.wanted()),
         };
         match expand(&bytes, |version| self.base(file, version)) {
             Ok(expanded) if file.hash.matches(&expanded) => {}
-            Ok(_) => self.findings.add(FindingKind::PayloadDamaged, path, "expanded, it is not what the manifest states"),
-            Err(error) => self.findings.add(FindingKind::PayloadDamaged, path, reason(&error)),
+            Ok(_) => {
+                let detail = "expanded, it is not what the manifest states";
+                self.findings.want(FindingKind::PayloadDamaged, path, detail, file.wanted());
+            }
+            Err(error) => self.findings.want(FindingKind::PayloadDamaged, path, reason(&error), file.wanted()),
         }
     }
 

@@ -1,11 +1,16 @@
 //! What the registry says of components, deployments and winners, read as a whole.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::OnceLock;
 
+use wimwright_format::manifest::{Identity, PackageId};
 use wimwright_format::regf::{self, Data, Hive, KeyId};
 use wimwright_image::registry::{self, HiveFile};
 
-use crate::cbs::store::{CATALOGS, COMPONENTS, Deployment, Store, StoreError, WINNERS, Winner, hive_error};
+use super::Wanted;
+use super::references::split_reference;
+use crate::cbs::source::hexadecimal;
+use crate::cbs::store::{CATALOGS, COMPONENTS, Deployment, Store, StoreError, WINNERS, Winner, bucket, hive_error};
 
 /// Bit of `CF`: Windows found the component damaged.
 pub(super) const CORRUPTION_DETECTED: u32 = 0x02;
@@ -51,6 +56,8 @@ pub(super) struct Records {
     pub(super) winners: BTreeMap<String, BTreeMap<String, Winner>>,
     installed: HashSet<String>,
     staged: HashSet<String>,
+    /// Catalogs of the packages that have one to themselves, once somebody asks.
+    catalogs_of_packages: OnceLock<HashMap<PackageId, String>>,
 }
 
 impl Records {
@@ -85,6 +92,50 @@ impl Records {
     /// True when a deployment of the component is installed.
     pub(super) fn is_installed(&self, component: &ComponentRecord) -> bool {
         component.deployments.iter().any(|deployment| self.installed.contains(deployment))
+    }
+
+    /// True when the component's files are to be in their places: it is installed, and the winner of its family.
+    pub(super) fn wins(&self, component: &ComponentRecord, identity: &Identity) -> bool {
+        let winner = self.winners.get(&identity.family_key()).and_then(|winners| winners.get(&bucket(identity.version)));
+        winner.is_some_and(|winner| winner.version == identity.version) && self.is_installed(component)
+    }
+
+    /// The manifest of a component, as COMPONENTS knows it.
+    pub(super) fn manifest(&self, keyform: &str) -> Wanted {
+        let sha256 = self.components.get(keyform).and_then(|record| record.sha256.as_deref()).map(hexadecimal);
+        Wanted::ComponentManifest { component: keyform.to_owned(), sha256 }
+    }
+
+    /// The catalog that a component was installed with.
+    pub(super) fn catalog_of_component(&self, keyform: &str) -> Option<String> {
+        let deployments = self.components.get(keyform)?.deployments.iter();
+        deployments.filter_map(|deployment| self.deployments.get(deployment)).find_map(|deployment| deployment.catalog.clone())
+    }
+
+    /// The catalog that the deployments of this package, and of no other, were installed with.
+    pub(super) fn catalog_of_package(&self, package: &PackageId) -> Option<String> {
+        self.catalogs_of_packages.get_or_init(|| self.read_catalogs_of_packages()).get(package).cloned()
+    }
+
+    fn read_catalogs_of_packages(&self) -> HashMap<PackageId, String> {
+        let mut catalogs = HashMap::new();
+        for deployment in self.deployments.values() {
+            let Some(catalog) = &deployment.catalog else { continue };
+            let mut packages = deployment.references.values().map(|text| split_reference(text).map(|(package, _)| package));
+            if let Some(Some(first)) = packages.next()
+                && packages.all(|package| package.as_ref() == Some(&first))
+            {
+                catalogs.entry(first).or_insert_with(|| catalog.clone());
+            }
+        }
+        catalogs
+    }
+
+    /// The packages that have deployments of a catalog.
+    pub(super) fn packages_of_catalog(&self, sha256: &str) -> BTreeSet<PackageId> {
+        let named = |deployment: &&Deployment| deployment.catalog.as_deref().is_some_and(|catalog| catalog.eq_ignore_ascii_case(sha256));
+        let references = self.deployments.values().filter(named).flat_map(|deployment| deployment.references.values());
+        references.filter_map(|text| Some(split_reference(text)?.0)).collect()
     }
 
     /// True when a deployment of the component is staged or installed.

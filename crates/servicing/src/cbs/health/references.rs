@@ -7,7 +7,7 @@ use wimwright_format::manifest::{Identity, PackageId, Version};
 
 use super::catalogs::stored_catalog;
 use super::packages::UpdateNames;
-use super::{FindingKind, Scan};
+use super::{FindingKind, Scan, Wanted};
 use crate::cbs::store::{CATALOGS, DEPLOYMENTS, Deployment, STORE_FOLDER, StoreError, WINNERS, Winner, bucket};
 
 impl Scan<'_> {
@@ -55,7 +55,8 @@ impl Scan<'_> {
         let Some(thumbprint) = &deployment.catalog else { return };
         let path = stored_catalog(thumbprint);
         if self.store.tree().at(&path).is_none() {
-            self.findings.add(FindingKind::CatalogMissing, path, "it is not there, and a deployment needs it");
+            let wanted = Wanted::Catalog { package: None, sha256: Some(thumbprint.clone()) };
+            self.findings.want(FindingKind::CatalogMissing, path, "it is not there, and a deployment needs it", wanted);
         }
         if !self.records.catalogs.get(&thumbprint.to_ascii_lowercase()).is_some_and(|deployments| deployments.contains(key)) {
             self.findings.add(FindingKind::CatalogUnknown, place, format!("its catalog {thumbprint} does not have it as `c!{key}`"));
@@ -149,7 +150,7 @@ impl Scan<'_> {
 }
 
 /// The package and the update of a reference: the package's version is four numbers, what comes after them is the update's name.
-fn split_reference(text: &str) -> Option<(PackageId, &str)> {
+pub(super) fn split_reference(text: &str) -> Option<(PackageId, &str)> {
     let version = text.rfind('~')? + 1;
     let end = text.get(version..)?.match_indices('.').nth(3)?.0 + version;
     Some((text.get(..end)?.parse().ok()?, text.get(end + 1..)?))

@@ -28,6 +28,7 @@ use super::state::State;
 use super::store::{Store, StoreError};
 use crate::step::{Certainty, StepError};
 use first_boot::Waiting;
+pub(super) use payload::{Sought, single_files};
 pub(super) use resolve::component_deployments;
 use resolve::{Resolution, Resolver};
 

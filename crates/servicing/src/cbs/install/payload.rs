@@ -104,11 +104,7 @@ pub(super) fn make(blobs: &Blobs, store: &Store, sources: &[PackageSource], reso
             }
         }
         if let (Some(first), true) = (left.first(), left.len() == before) {
-            return Err(InstallError::NoBase {
-                component: first.keyform.to_owned(),
-                file: first.file.payload_name().to_owned(),
-                tried: versions(store, &made, first.identity).iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            });
+            return Err(no_base(store, &made, first));
         }
         waiting = left;
     }
@@ -129,24 +125,11 @@ fn delivered<'a>(
             }
         }
     }
-    if wanted.is_empty() {
-        return Ok(staged.iter().map(|(keyform, _)| (*keyform, Vec::new())).collect());
-    }
-    let read = Mutex::new(HashMap::with_capacity(wanted.len()));
-    source.read_files(&wanted, &|path, bytes| {
-        let contents = blobs.add_vec(bytes.to_vec());
-        read.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), contents);
-        Ok(())
-    })?;
-    let read = read.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let read = read_files(blobs, source, &wanted)?;
     let of_component = |&(keyform, touched): &(&'a String, &'a Touched)| {
         let files = touched.manifest.component.files.iter().enumerate();
         let files = files.map(|(place, file)| {
-            // Two entries of a manifest may share one payload file.
-            let take = |folder: &str| {
-                let path = source::payload_path(keyform, folder, file.payload_name());
-                read.get(&path).copied().ok_or_else(|| missing(keyform, file))
-            };
+            let take = |folder: &str| taken(&read, keyform, file, folder);
             let (contents, bytes, differentials) = match form(source, keyform, file)? {
                 PayloadForm::Whole => {
                     let contents = take("")?;
@@ -178,6 +161,81 @@ fn bytes_of(blobs: &Blobs, contents: Contents) -> Result<Arc<[u8]>, InstallError
         Some(id) => blobs.read(&id).map_err(ImageError::from)?,
         None => Arc::from([]),
     })
+}
+
+/// A file of a component that is looked for by itself.
+pub(in crate::cbs) struct Sought<'a> {
+    /// Keyform.
+    pub keyform: &'a str,
+    /// The component.
+    pub identity: &'a Identity,
+    /// The file.
+    pub file: &'a File,
+}
+
+/// A file's bytes, or why the delivery does not give it.
+pub(in crate::cbs) type SingleFile = Result<Arc<[u8]>, InstallError>;
+
+/// Single files of components out of a delivery, each proven by the hash in its manifest; of each that is not delivered, or cannot be
+/// made, the reason.
+///
+/// # Errors
+/// The delivery cannot be read.
+pub(in crate::cbs) fn single_files(store: &Store, source: &PackageSource, sought: &[Sought<'_>]) -> Result<Vec<SingleFile>, InstallError> {
+    let mut wanted = HashMap::new();
+    for Sought { keyform, file, .. } in sought {
+        for folder in form(source, keyform, file).map(folders).unwrap_or_default() {
+            wanted.insert(source::payload_path(keyform, folder, file.payload_name()), ());
+        }
+    }
+    let blobs = Blobs::default();
+    let read = read_files(&blobs, source, &wanted)?;
+    let one = |&Sought { keyform, identity, file }: &Sought<'_>| {
+        let take = |folder: &str| taken(&read, keyform, file, folder);
+        let bytes = match form(source, keyform, file)? {
+            PayloadForm::Whole => bytes_of(&blobs, take("")?)?,
+            PayloadForm::Null => apply(keyform, file, &[], &bytes_of(&blobs, take("n\\")?)?)?.into(),
+            PayloadForm::Forward { .. } => {
+                let (made, waiting) = (Made::new(), Waiting { keyform, identity, file, place: 0, forward: take("f\\")?, back: None });
+                let contents = from_base(&blobs, store, &made, &waiting)?;
+                return bytes_of(&blobs, contents.ok_or_else(|| no_base(store, &made, &waiting))?);
+            }
+        };
+        if hash_of(keyform, file)?.matches(&bytes) {
+            Ok(bytes)
+        } else {
+            Err(InstallError::WrongHash { component: keyform.to_owned(), file: file.payload_name().to_owned() })
+        }
+    };
+    Ok(sought.iter().map(one).collect())
+}
+
+fn no_base(store: &Store, made: &Made, waiting: &Waiting<'_>) -> InstallError {
+    InstallError::NoBase {
+        component: waiting.keyform.to_owned(),
+        file: waiting.file.payload_name().to_owned(),
+        tried: versions(store, made, waiting.identity).iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// Files of a delivery by their paths.
+type Read = HashMap<String, Contents>;
+
+fn read_files(blobs: &Blobs, source: &PackageSource, wanted: &HashMap<String, ()>) -> Result<Read, InstallError> {
+    let read = Mutex::new(Read::with_capacity(wanted.len()));
+    if !wanted.is_empty() {
+        source.read_files(wanted, &|path, bytes| {
+            let contents = blobs.add_vec(bytes.to_vec());
+            read.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), contents);
+            Ok(())
+        })?;
+    }
+    Ok(read.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// A file that was read. Two entries of a manifest may share one payload file.
+fn taken(read: &Read, keyform: &str, file: &File, folder: &str) -> Result<Contents, InstallError> {
+    read.get(&source::payload_path(keyform, folder, file.payload_name())).copied().ok_or_else(|| missing(keyform, file))
 }
 
 fn hash_of<'a>(keyform: &str, file: &'a File) -> Result<&'a FileHash, InstallError> {

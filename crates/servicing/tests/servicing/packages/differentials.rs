@@ -113,6 +113,13 @@ fn real_forward_differentials_lead_from_the_base_to_the_new_version() {
         let kept = after.read(&format!("/Windows/WinSxS/{keyform}/f/example.dll")).unwrap();
         assert_eq!(kept.len(), delta.len() + 4, "the differential stays beside the file");
 
+        // A repair makes the file from the same base.
+        let mut damaged = after.clone();
+        crate::health::rewrite(&mut damaged, "/Windows/System32/example.dll", |bytes| bytes[100] ^= 1);
+        let (repaired, report) = repaired::repaired(&damaged, &repaired::packages(std::slice::from_ref(&update)));
+        assert_eq!(report.left, [], "{sample}");
+        assert_eq!(difference(&after, &repaired), "", "{sample}");
+
         // Without the base it is an error that names the component and the versions that were tried, before anything is written.
         let other = image_of("example.dll", b"another base");
         let error = step(update).apply(other, &Context { time: NOW }).err().unwrap();

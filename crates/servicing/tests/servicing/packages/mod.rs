@@ -8,6 +8,7 @@ mod consistency;
 mod differentials;
 mod generated;
 mod real;
+mod repaired;
 mod tampered;
 mod verified;
 mod versions;
