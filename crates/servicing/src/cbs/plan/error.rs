@@ -6,6 +6,7 @@ use thiserror::Error;
 use wimwright_format::manifest::package::PackageClass;
 
 use super::super::source::SourceError;
+use super::super::state::State;
 use super::super::store::StoreError;
 use super::Verdict;
 
@@ -87,6 +88,16 @@ pub enum PlanError {
         name: String,
         /// Names like it.
         nearest: Vec<String>,
+    },
+    /// The feature is known, and its package is not in effect.
+    #[error("the image knows the feature `{name}`, but its package {package} is not installed ({state})")]
+    FeatureOfPackage {
+        /// What was asked for.
+        name: String,
+        /// The package that has it.
+        package: String,
+        /// How far that has come.
+        state: State,
     },
     /// The feature cannot be turned on.
     #[error("feature `{name}` cannot be turned on: {reason}")]
@@ -182,7 +193,8 @@ const MAX_NEAREST: usize = 3;
 const MAX_LETTERS: usize = 128;
 
 /// The names like `name`: those that begin with it or hold it, else those that differ by a slip (a third of the letters).
-pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+#[must_use]
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let plain = |text: &str| text.chars().take(MAX_LETTERS).flat_map(char::to_lowercase).collect::<String>();
     let wanted = plain(name);
     let limit = (wanted.chars().count() / 3).max(1);
