@@ -122,7 +122,7 @@ pub enum PlanError {
         package: String,
     },
     /// No such capability.
-    #[error("no delivery has the capability `{name}`{}", near(.nearest))]
+    #[error("neither the image nor any delivered package has the capability `{name}`{}", near(.nearest))]
     UnknownCapability {
         /// What was asked for.
         name: String,
@@ -160,13 +160,32 @@ pub enum PlanError {
         owners: Vec<String>,
     },
     /// Others need the package.
-    #[error("{} cannot be removed: {} would lose their parent", .packages.join(", "), .dependants.join(", "))]
+    #[error("{} cannot be removed: {} would be left without parent", .packages.join(", "), .dependants.join(", "))]
     Needed {
         /// The packages to remove.
         packages: Vec<String>,
         /// Installed packages that name it as their parent.
         dependants: Vec<String>,
     },
+}
+
+impl PlanError {
+    /// What of the request it is about: the name of a delivery, capability, feature or package, as it was given. `None` where it is about
+    /// what follows from the request.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        match self {
+            Self::WrongKind { delivery, .. } | Self::NotApplicable { delivery, .. } => Some(delivery),
+            Self::UnknownFeature { name, .. }
+            | Self::FeatureOfPackage { name, .. }
+            | Self::FeatureUnavailable { name, .. }
+            | Self::Contradiction { name }
+            | Self::UnknownCapability { name, .. }
+            | Self::UnknownPackage { name, .. } => Some(name),
+            Self::Permanent { package } | Self::Owned { package, .. } => Some(package),
+            _ => None,
+        }
+    }
 }
 
 /// Verdicts shown in an error at most: the plan prints all.
