@@ -8,7 +8,7 @@ use crate::workshop::Workshop;
 
 /// Runs commands one after the other and writes down the session: `$ command`, standard output, standard error with `! ` before
 /// every line, and the exit code where it is not 0. What differs from run to run is left out.
-fn session(workshop: &Workshop, commands: &[&[&str]]) -> String {
+pub fn session(workshop: &Workshop, commands: &[&[&str]]) -> String {
     let mut session = String::new();
     for arguments in commands {
         let ran = workshop.run(arguments);

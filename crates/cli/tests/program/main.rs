@@ -4,4 +4,5 @@ mod commands;
 mod done_when;
 mod interrupt;
 mod results;
+mod servicing;
 mod workshop;
