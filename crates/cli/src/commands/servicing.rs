@@ -8,7 +8,7 @@ use wimwright_format::manifest::PackageId;
 use wimwright_servicing::cbs::dictionary::Dictionary;
 use wimwright_servicing::cbs::listing::{ListedCapability, ListedFeature, ListedPackage, Listing};
 use wimwright_servicing::cbs::plan::nearest;
-use wimwright_servicing::cbs::store::{Store, StoreError};
+use wimwright_servicing::cbs::store::Store;
 
 use super::{Result, open_images};
 use crate::args::{Capabilities, Features, Packages};
@@ -328,13 +328,13 @@ fn each<T>(address: &str, sought: Option<Sought<'_>>, ask: impl Fn(&Store, Listi
     let mut known = BTreeSet::new();
     for (index, mut image) in open_images(address)? {
         // Package manifests are plain: no dictionary is needed.
-        let in_image = |error: StoreError| CommandError::from(error).within(format!("image {index} of `{address}` cannot be listed"));
-        let store = Store::read(&mut image, Some(Dictionary::default())).map_err(in_image)?;
-        let listing = Listing::read(&store).map_err(in_image)?;
+        let in_image = |error: CommandError| error.within(format!("image {index} of `{address}` cannot be listed"));
+        let store = Store::read(&mut image, Some(Dictionary::default())).map_err(|error| in_image(error.into()))?;
+        let listing = Listing::read(&store).map_err(|error| in_image(error.into()))?;
         if let Some(sought) = &sought {
             known.extend((sought.names)(&listing));
         }
-        if let Some(found) = ask(&store, listing)? {
+        if let Some(found) = ask(&store, listing).map_err(in_image)? {
             images.push(OfImage { index, name: image.info.name().unwrap_or_default(), found });
         }
     }

@@ -183,6 +183,7 @@ impl PlanError {
             | Self::UnknownCapability { name, .. }
             | Self::UnknownPackage { name, .. } => Some(name),
             Self::Permanent { package } | Self::Owned { package, .. } => Some(package),
+            Self::Needed { packages, .. } => packages.first().map(String::as_str),
             _ => None,
         }
     }

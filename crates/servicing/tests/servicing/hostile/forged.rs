@@ -7,7 +7,7 @@ use wimwright_image::registry::{self, HiveFile};
 use wimwright_servicing::cbs::store::{COMPONENTS, PACKAGES_FOLDER, SERVICING, manifest_path};
 
 use super::*;
-use crate::packages::generated::{assembly, element, identity};
+use crate::packages::generated::{Members, assembly, element, identity};
 use crate::windows::{put, set, with_hive};
 
 /// A text that is no XML that anybody should read: what it is, and its bytes.
@@ -251,4 +251,25 @@ fn packages_within_packages() {
     say("one that carries 2,000 that are nowhere", &[carrier("One", &many, "")]);
     say("parents within parents", &[carrier("One", &[], &format!("{}{}", "<parent>".repeat(200), "</parent>".repeat(200)))]);
     insta::assert_snapshot!(text);
+}
+
+/// The same in a delivery that does not apply: why not is asked of each package once, not on each of the 2^60 ways to it.
+#[test]
+fn a_delivery_with_sixty_packages_each_twice_in_the_one_around_it() {
+    let level = |number: usize| format!("Level{number}");
+    let nowhere = element(&wimwright_format::manifest::Identity { version_scope: None, ..identity("Nowhere", VERSION) });
+    let parent = format!("<parent disposition=\"staged\">{nowhere}</parent>");
+    let mut members = Members::new();
+    for number in 0..=60 {
+        let carried = [level(number + 1), level(number + 1)];
+        let carried: Vec<&str> = carried.iter().map(String::as_str).filter(|_| number < 60).collect();
+        let name = if number == 0 { "update.mum".to_owned() } else { format!("{}.mum", level(number)) };
+        members.push((name, carrier(&level(number), &carried, if number == 0 { &parent } else { "" }).1));
+    }
+    let mut members = sealed(members);
+    let (_, catalog) = members.last().unwrap().clone();
+    members.extend((1..=60).map(|number| (format!("{}.cat", level(number)), catalog.clone())));
+    let step = updates(vec![payload("example", cabinet(&members))]);
+    let error = step.apply(sound(), &Context { time: NOW }).err().expect("its parent is not there");
+    assert!(error.to_string().contains("does not apply to this image"), "{error}");
 }
