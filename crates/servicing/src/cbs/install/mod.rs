@@ -27,6 +27,7 @@ use super::source::{PackageSource, Signature, SourceError};
 use super::state::State;
 use super::store::{Store, StoreError};
 use crate::step::{Certainty, StepError};
+use first_boot::Waiting;
 pub(super) use resolve::component_deployments;
 use resolve::{Resolution, Resolver};
 
@@ -268,18 +269,40 @@ pub fn install(
     let resolution = Resolver { store, sources }.resolve(changes)?;
     let made = payload::make(store, sources, &resolution)?;
     let effects = Known::read(store, &resolution)?;
-    let mut done = BTreeMap::<String, Done>::new();
-    project::note_deferred(&resolution, &effects, &mut done);
-    let deferred: Vec<(String, Deferred)> =
-        done.iter().flat_map(|(keyform, done)| done.deferred.iter().map(|deferred| (keyform.clone(), deferred.clone()))).collect();
-    refuse_deferred(&deferred, options.deferred)?;
+    let left = project::left(&resolution, &effects, &Waiting::read(image)?);
+    refuse_deferred(&left.added, options.deferred)?;
     let gone = write::stage(image, &resolution, &effects, made, options.time)?;
-    project::project(image, &resolution, &effects, options.time, &mut done)?;
+    let mut done = project::project(image, &resolution, &effects, &left, options.time)?;
     gone.remove(image)?;
-    first_boot::update(image, &deferred, &project::former_deferred(&resolution, &effects), options.time)?;
+    first_boot::update(image, &left, options.time)?;
     register::packages(image, sources, changes, &resolution, options.time)?;
     image.commit(options.time)?;
+    for (keyform, part) in left.added {
+        done.entry(keyform).or_default().deferred.push(part);
+    }
     Ok(report(sources, changes, &resolution, &done))
+}
+
+/// What [`install`] would leave to Windows, or not do, of each change; nothing is changed.
+///
+/// # Errors
+/// The policy does not allow it; a component or deployment that the changes need is neither in the store nor delivered, or cannot be read.
+pub fn foresee(
+    image: &Image,
+    store: &Store,
+    sources: &[PackageSource],
+    changes: &[PackageChange],
+    policy: DeferredPolicy,
+) -> Result<Vec<Vec<DeferredReport>>, InstallError> {
+    let resolution = Resolver { store, sources }.resolve(changes)?;
+    let left = project::left(&resolution, &Known::read(store, &resolution)?, &Waiting::read(image)?);
+    refuse_deferred(&left.added, policy)?;
+    let of_change = |change: &PackageChange| {
+        let components = components_of(change, &resolution);
+        let parts = left.added.iter().filter(|(keyform, _)| components.binary_search(&keyform).is_ok());
+        parts.map(|(keyform, part)| DeferredReport::of(keyform, part)).collect()
+    };
+    Ok(changes.iter().map(of_change).collect())
 }
 
 /// Refuses what the policy does not leave to Windows, or leave out.
@@ -355,10 +378,7 @@ fn report(
 ) -> Vec<PackageReport> {
     let one = |change: &PackageChange| {
         let source = change.source.and_then(|number| sources.get(number));
-        let mut components: Vec<&String> =
-            deployments_of(change).filter_map(|key| resolution.deployments.get(&key)).flat_map(|deployment| &deployment.closure).collect();
-        components.sort();
-        components.dedup();
+        let components = components_of(change, resolution);
         let of_package = || components.iter().filter_map(|keyform| Some((*keyform, done.get(*keyform)?)));
         let deferred: Vec<DeferredReport> = of_package()
             .flat_map(|(keyform, done)| done.deferred.iter().map(move |deferred| DeferredReport::of(keyform, deferred)))
@@ -377,6 +397,15 @@ fn report(
         }
     };
     changes.iter().map(one).collect()
+}
+
+/// Keyforms of the components that the changed updates of a package bring, in order.
+fn components_of<'r>(change: &PackageChange, resolution: &'r Resolution) -> Vec<&'r String> {
+    let deployments = deployments_of(change).filter_map(|key| resolution.deployments.get(&key));
+    let mut components: Vec<_> = deployments.flat_map(|deployment| &deployment.closure).collect();
+    components.sort();
+    components.dedup();
+    components
 }
 
 /// Keys of the deployments that the changed updates of a package carry.

@@ -212,13 +212,10 @@ fn from_base(store: &Store, made: &Made, waiting: &Waiting<'_>, tried: &mut Vec<
                 (bytes, store.read_file(&store::payload_path(&older, &format!("r\\{}", file.payload_name())))?)
             }
         };
-        let base = match &back {
-            Some(back) => apply(&older, file, &bytes, back).ok().map(Arc::from),
-            None => Some(bytes),
-        };
-        if let Some(made) = base.and_then(|base| apply(keyform, file, &base, forward).ok())
-            && hash.matches(&made)
-        {
+        let led_back = back.and_then(|back| apply(&older, file, &bytes, &back).ok());
+        let forward = |base: &[u8]| apply(keyform, file, base, forward).ok().filter(|made| hash.matches(made));
+        // Most have to be led back. A checkpoint is a base itself, and leads back to the one before it.
+        if let Some(made) = led_back.and_then(|base| forward(&base)).or_else(|| forward(&bytes)) {
             return Ok(Some(made.into()));
         }
     }
