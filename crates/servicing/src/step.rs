@@ -107,6 +107,15 @@ impl StepError {
         }
     }
 
+    /// The error that a part of the step failed with; `None` where the step itself refused.
+    #[must_use]
+    pub fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Failed(failure) => Some(&*failure.error),
+            Self::Image(_) | Self::Refused { .. } => None,
+        }
+    }
+
     /// An error of a part of the step, with a hint.
     pub fn caused(error: impl std::error::Error + Send + Sync + 'static, hint: impl Into<String>) -> Self {
         Self::Failed(Failure { error: Box::new(error), hint: hint.into() })

@@ -173,6 +173,14 @@ impl Recipe {
         Problem::new(ProblemKind::InvalidValue { reason: reason.into() }, position, &self.sources)
     }
 
+    /// Where the recipe names the update files (or their folders), capabilities, features and packages of Windows.
+    #[must_use]
+    pub fn package_places(&self) -> Vec<(String, Location)> {
+        let mut packages = Packages::default();
+        self.images.iter().for_each(|entry| packages.add(entry));
+        packages.places().filter_map(|(name, position)| Some((name, self.sources.locate(position)?))).collect()
+    }
+
     /// The recipe's meaning as JSON: includes merged, variables filled in, every list a list, keys in one order. It is a
     /// recipe again, with the same canonical form. Paths are relative to the recipe's folder.
     #[must_use]

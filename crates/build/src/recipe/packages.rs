@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::decode::{Context, Decode, Fields, Reported};
-use super::source::Spanned;
+use super::source::{Position, Spanned};
 use super::values::{HostPath, Name, OneOrMany, text_alone};
 use super::yaml::{Node, Value};
 
@@ -75,7 +75,8 @@ pub struct Features {
 #[schemars(transform = text_alone)]
 pub struct DisableFeature {
     /// Its name.
-    pub name: Name,
+    #[schemars(with = "Name")]
+    pub name: Spanned<Name>,
     /// Whether its files leave the image as well, as with DISM's `/Remove`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub remove_files: bool,
@@ -174,6 +175,16 @@ impl Packages {
         }
     }
 
+    /// Where something is named that the step gets: an update file or a folder with some, a capability, a feature, a package.
+    pub(super) fn places(&self) -> impl Iterator<Item = (String, Position)> {
+        let paths = self.updates.iter().map(|update| &update.path).chain(&self.offers);
+        let paths = paths.map(|path| (path.path.display().to_string(), path.position));
+        let disable = self.disable.iter().map(|feature| &feature.name);
+        let names = self.capabilities.iter().chain(&self.enable).chain(disable).chain(&self.remove);
+        let names = names.map(|name| (name.value.as_str().to_owned(), name.position));
+        paths.chain(names).filter_map(|(name, position)| Some((name, position?)))
+    }
+
     /// True when there is nothing to do, however it would be done.
     pub(super) fn is_nothing(&self) -> bool {
         self.updates.is_empty()
@@ -224,7 +235,7 @@ impl Decode for Features {
 impl Decode for DisableFeature {
     fn decode(node: &Node, context: &mut Context) -> Result<Self, Reported> {
         if matches!(node.value, Value::Scalar { .. }) {
-            return Ok(Self { name: Name::decode(node, context)?, remove_files: false });
+            return Ok(Self { name: Spanned::decode(node, context)?, remove_files: false });
         }
         let mut fields = Fields::of(node, context)?;
         let (name, remove_files) = (fields.required("name"), fields.or_default("remove-files"));

@@ -13,13 +13,15 @@ use thiserror::Error;
 use wimwright_image::medium::{Medium, MediumError, MediumKind};
 use wimwright_image::{Blobs, Image, ImageError, ImageFile};
 use wimwright_servicing::cbs::install::DeferredPolicy;
+use wimwright_servicing::cbs::plan::PlanError;
+use wimwright_servicing::cbs::source::SourceError;
 use wimwright_servicing::cbs::step::PackagePlan;
 use wimwright_servicing::inventory::{architecture_name, pending_operations};
 use wimwright_servicing::step::{Context, Step, StepError, StepReport};
 
 use crate::events::{Event, Events};
 use crate::library::{Library, LibraryError};
-use crate::recipe::{ImageFacts, Output, Recipe, RecipeError};
+use crate::recipe::{ImageFacts, Location, Output, Recipe, RecipeError};
 
 pub use key::{InputId, StepKey};
 use layer::OpenLayers;
@@ -54,12 +56,14 @@ pub enum RunError {
         pending: Vec<String>,
     },
     /// A step failed.
-    #[error("image {index}, step `{step}` failed")]
+    #[error("image {index}, step `{step}` failed{}", place.as_ref().map(|place| format!("\n{place}")).unwrap_or_default())]
     Step {
         /// Number of the image.
         index: u32,
         /// The step.
         step: &'static str,
+        /// Where the recipe names what it is about; `None` where that cannot be told.
+        place: Option<Box<Location>>,
         /// Why.
         source: StepError,
     },
@@ -100,6 +104,8 @@ pub struct Plan {
     pub setup: Vec<SetupPackage>,
     /// The recipe's time, FILETIME; each image's own when the recipe has none.
     epoch: Option<u64>,
+    /// Where the recipe names updates, capabilities, features and packages.
+    places: Vec<(String, Location)>,
 }
 
 impl Plan {
@@ -113,7 +119,8 @@ impl Plan {
         let image_path = file.path.clone();
         let image_file = medium.open_images(file)?;
         let epoch = recipe.epoch.map(|epoch| epoch.filetime);
-        let mut plan = Self { images: Vec::new(), medium, image_file, image_path, setup: Vec::new(), epoch };
+        let mut plan =
+            Self { images: Vec::new(), medium, image_file, image_path, setup: Vec::new(), epoch, places: recipe.package_places() };
         let mut resolver = Resolver::new(recipe);
         let mut requests = plan.resolve(recipe, &resolver)?;
         let is_medium = |output: &Output| matches!(output, Output::Iso(_) | Output::Folder(_));
@@ -246,14 +253,30 @@ impl Plan {
         let mut opened = self.open_image(index, &Blobs::default())?;
         let context = self.context(&opened);
         let steps = image.steps.iter().map(AsRef::as_ref);
-        let plan = |step: &dyn Step| {
-            step.plan_packages(&mut opened, &context).map_err(|source| RunError::Step { index, step: step.kind().name, source })
-        };
+        let plan =
+            |step: &dyn Step| step.plan_packages(&mut opened, &context).map_err(|source| self.failed(index, step.kind().name, source));
         steps.map(plan).collect()
     }
 
     fn open_image(&self, index: u32, blobs: &Blobs) -> Result<Image, RunError> {
         Image::open(&self.image_file, index, blobs).map_err(|source| RunError::Image { index, source: Box::new(source) })
+    }
+
+    /// A step failed: where the recipe names what its error is about.
+    fn failed(&self, index: u32, step: &'static str, source: StepError) -> RunError {
+        let cause = source.cause();
+        let subject = cause.and_then(|cause| match cause.downcast_ref::<SourceError>() {
+            Some(error) => Some(error.file()),
+            None => cause.downcast_ref::<PlanError>()?.subject(),
+        });
+        // A file may come from a folder that the recipe names.
+        let names = |name: &str, subject: &str| match subject.split_at_checked(name.len()) {
+            Some((start, below)) => start.eq_ignore_ascii_case(name) && (below.is_empty() || below.starts_with('/')),
+            None => false,
+        };
+        let place = subject.and_then(|subject| self.places.iter().find(|(name, _)| names(name, subject)));
+        let place = place.map(|(_, place)| Box::new(place.clone()));
+        RunError::Step { index, step, place, source }
     }
 
     /// The time that steps write: the recipe's, else that of the image's last modification.
@@ -356,7 +379,7 @@ impl Plan {
                 }
                 None => {
                     let image = state.open(layers)?;
-                    let (mut image, report) = step.apply(image, &context).map_err(|source| RunError::Step { index, step: kind, source })?;
+                    let (mut image, report) = step.apply(image, &context).map_err(|source| self.failed(index, kind, source))?;
                     image.commit(context.time).map_err(failed)?;
                     let record = layers.add(key, &mut image, report, events)?;
                     state = State::Opened(Box::new(image));

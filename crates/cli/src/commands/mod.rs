@@ -108,7 +108,8 @@ fn image_number(address: &Address) -> u32 {
 fn open_images(address: &str) -> Result<Vec<(u32, Image)>> {
     let parsed = Address::parse(address)?;
     let images = match parsed.open()? {
-        Target::Image(image, _) => return Ok(vec![(image_number(&parsed), *image)]),
+        Target::Image(image, path) if path == ImagePath::root() => return Ok(vec![(image_number(&parsed), *image)]),
+        Target::Image(..) => return Err(CommandError::user(format!("`{address}` is a path in an image, not an image"))),
         Target::Images(images) => images,
         Target::Medium(medium) => {
             let file = medium.install_file().or_else(|missing| medium.image_files().next().ok_or(missing))?;

@@ -1,10 +1,13 @@
 //! `packages`, `features` and `capabilities`: what component based servicing knows of an image.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use wimwright_format::file_time::FileTime;
 use wimwright_format::manifest::PackageId;
 use wimwright_servicing::cbs::dictionary::Dictionary;
 use wimwright_servicing::cbs::listing::{ListedCapability, ListedFeature, ListedPackage, Listing};
+use wimwright_servicing::cbs::plan::nearest;
 use wimwright_servicing::cbs::store::Store;
 
 use super::{Result, open_images};
@@ -132,7 +135,7 @@ pub fn packages(arguments: &Packages, printer: &Printer) -> Result {
             let listed = listing.packages.iter().filter(|package| arguments.all || package.visible);
             Ok(Some(PackageList { packages: listed.map(package).collect() }))
         };
-        return print(&each(&arguments.image, "packages", list)?, printer, |found| {
+        return print(&each(&arguments.image, None, list)?, printer, |found| {
             let header = ["Package identity", "State", "Release type", "Install time"].map(str::to_owned).to_vec();
             let row = |package: &Package| {
                 vec![package.identity.clone(), package.state.to_owned(), package.release_type.clone(), package.install_time.clone()]
@@ -144,7 +147,12 @@ pub fn packages(arguments: &Packages, printer: &Printer) -> Result {
         Some(found) => Ok(Some(One::Package(Box::new(package_details(store, found)?)))),
         None => Ok(None),
     };
-    print(&each(&arguments.image, wanted, show)?, printer, render_one)
+    let names = |listing: &Listing| listing.packages.iter().map(|package| package.id.to_string()).collect();
+    print(
+        &each(&arguments.image, Some(Sought { command: "packages", what: "package", name: wanted, names: &names }), show)?,
+        printer,
+        render_one,
+    )
 }
 
 fn package(listed: &ListedPackage) -> Package {
@@ -241,10 +249,15 @@ fn render_package(found: &PackageDetails) -> String {
 pub fn features(arguments: &Features, printer: &Printer) -> Result {
     let Some(wanted) = &arguments.name else {
         let list = |_: &Store, listing: Listing| Ok(Some(FeatureList { features: listing.features.iter().map(feature).collect() }));
-        return print(&each(&arguments.image, "features", list)?, printer, |found| render_list("Feature", &found.features));
+        return print(&each(&arguments.image, None, list)?, printer, |found| render_list("Feature", &found.features));
     };
     let show = |store: &Store, listing: Listing| Ok(listing.feature(wanted).map(|found| One::Feature(feature_details(store, found))));
-    print(&each(&arguments.image, wanted, show)?, printer, render_one)
+    let names = |listing: &Listing| listing.features.iter().map(|feature| feature.name.clone()).collect();
+    print(
+        &each(&arguments.image, Some(Sought { command: "features", what: "feature", name: wanted, names: &names }), show)?,
+        printer,
+        render_one,
+    )
 }
 
 fn feature(listed: &ListedFeature) -> Feature {
@@ -271,11 +284,16 @@ pub fn capabilities(arguments: &Capabilities, printer: &Printer) -> Result {
     let Some(wanted) = &arguments.name else {
         let list =
             |_: &Store, listing: Listing| Ok(Some(CapabilityList { capabilities: listing.capabilities.iter().map(capability).collect() }));
-        return print(&each(&arguments.image, "capabilities", list)?, printer, |found| render_list("Capability", &found.capabilities));
+        return print(&each(&arguments.image, None, list)?, printer, |found| render_list("Capability", &found.capabilities));
     };
     let show =
         |store: &Store, listing: Listing| Ok(listing.capability(wanted).map(|found| One::Capability(capability_details(store, found))));
-    print(&each(&arguments.image, wanted, show)?, printer, render_one)
+    let names = |listing: &Listing| listing.capabilities.iter().map(|capability| capability.name.clone()).collect();
+    print(
+        &each(&arguments.image, Some(Sought { command: "capabilities", what: "capability", name: wanted, names: &names }), show)?,
+        printer,
+        render_one,
+    )
 }
 
 fn capability(listed: &ListedCapability) -> Feature {
@@ -293,19 +311,38 @@ fn capability_details(store: &Store, listed: &ListedCapability) -> CapabilityDet
     }
 }
 
+/// What a person looks for by its name.
+struct Sought<'a> {
+    /// The command that lists what there is.
+    command: &'a str,
+    /// What it is.
+    what: &'a str,
+    name: &'a str,
+    /// The names that an image has.
+    names: &'a dyn Fn(&Listing) -> Vec<String>,
+}
+
 /// Asks every image that the address leads to. `None` where an image does not have what is looked for; an error when none has.
-fn each<T>(address: &str, wanted: &str, ask: impl Fn(&Store, Listing) -> Result<Option<T>>) -> Result<PerImage<T>> {
+fn each<T>(address: &str, sought: Option<Sought<'_>>, ask: impl Fn(&Store, Listing) -> Result<Option<T>>) -> Result<PerImage<T>> {
     let mut images = Vec::new();
+    let mut known = BTreeSet::new();
     for (index, mut image) in open_images(address)? {
         // Package manifests are plain: no dictionary is needed.
-        let store = Store::read(&mut image, Some(Dictionary::default()))?;
-        let listing = Listing::read(&store)?;
-        if let Some(found) = ask(&store, listing)? {
+        let in_image = |error: CommandError| error.within(format!("image {index} of `{address}` cannot be listed"));
+        let store = Store::read(&mut image, Some(Dictionary::default())).map_err(|error| in_image(error.into()))?;
+        let listing = Listing::read(&store).map_err(|error| in_image(error.into()))?;
+        if let Some(sought) = &sought {
+            known.extend((sought.names)(&listing));
+        }
+        if let Some(found) = ask(&store, listing).map_err(in_image)? {
             images.push(OfImage { index, name: image.info.name().unwrap_or_default(), found });
         }
     }
-    if images.is_empty() {
-        return Err(CommandError::user(format!("`{address}` has no `{wanted}`")).hinted("without a name, all are listed"));
+    if let (true, Some(Sought { command, what, name, .. })) = (images.is_empty(), sought) {
+        let near: Vec<String> = nearest(name, known.iter().map(String::as_str)).iter().map(|name| format!("`{name}`")).collect();
+        let hint = if near.is_empty() { String::new() } else { format!("did you mean {}?", near.join(" or ")) };
+        let all = format!("`wimwright {command} {address}` lists all");
+        return Err(CommandError::user(format!("`{address}` has no {what} `{name}`")).hinted(hint).hinted(all));
     }
     Ok(PerImage { images })
 }

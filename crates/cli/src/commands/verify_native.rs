@@ -58,11 +58,13 @@ pub fn run(arguments: &VerifyNative, printer: &Printer) -> Result {
                 progress.event(Event::Progress { work: "verify", subject: format!("image {index}"), done, total });
             }
         };
+        let in_image = |error: CommandError| error.within(format!("image {index} of `{}` cannot be compared", arguments.image));
         let verified = Store::read(&mut image, dictionary.clone()).map(|store| verify(&mut image, &store, &told));
         progress.finish();
+        let verification = verified.map_err(|error| in_image(error.into()))?.map_err(|error| in_image(error.into()))?;
         let parts =
             ["MAJOR", "MINOR", "BUILD", "SPBUILD"].map(|part| image.info.get(&format!("WINDOWS/VERSION/{part}")).unwrap_or_default());
-        images.push(OfImage { index, name: image.info.name().unwrap_or_default(), build: parts.join("."), verification: verified?? });
+        images.push(OfImage { index, name: image.info.name().unwrap_or_default(), build: parts.join("."), verification });
     }
     let verified = Verified { version: env!("CARGO_PKG_VERSION"), images };
     printer.result(&verified, || render(&verified))?;

@@ -51,6 +51,13 @@ impl CommandError {
         Self::internal(error.to_string())
     }
 
+    /// The same as the cause of something else.
+    pub fn within(mut self, message: impl Into<String>) -> Self {
+        let cause = std::mem::replace(&mut self.message, message.into());
+        self.causes.insert(0, cause);
+        self
+    }
+
     /// Adds what to do next.
     pub fn hinted(mut self, hint: impl Into<String>) -> Self {
         let hint = hint.into();

@@ -5,4 +5,5 @@ mod done_when;
 mod interrupt;
 mod repair;
 mod results;
+mod servicing;
 mod workshop;

@@ -4,7 +4,7 @@
 //! component that any package still refers to stays, and so does every winner. Checkpoints stay: later cumulative updates lead back
 //! to them (`Baseline`, abbodi1406's W10UI).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use wimwright_format::manifest::PackageId;
 use wimwright_format::manifest::package::Payload;
@@ -22,19 +22,26 @@ use super::store::{PackageRecord, SERVICING, Store, StoreError};
 /// # Errors
 /// A manifest of the store is missing or damaged.
 pub fn superseded(store: &Store) -> Result<Vec<PackageChange>, StoreError> {
+    let owned = Owned::of(store);
     let mut changes = Vec::new();
+    let mut gone = BTreeSet::new();
     for (id, record) in store.packages().iter().filter(|(_, record)| record.state == State::SUPERSEDED) {
-        let current = |owner: &PackageId| store.packages().get(owner).is_some_and(|owner| owner.state != State::SUPERSEDED);
-        let owned = record.owners.keys().any(|owner| owner != id && current(owner));
-        if owned || is_checkpoint(store, id)? {
+        if gone.contains(id) {
             continue;
         }
-        let removed = with_owned(store, id);
-        if still_wins(store, &removed)? {
+        let current = |owner: &PackageId| store.packages().get(owner).is_some_and(|owner| owner.state != State::SUPERSEDED);
+        let kept = record.owners.keys().any(|owner| owner != id && current(owner));
+        if kept || is_checkpoint(store, id)? {
+            continue;
+        }
+        let removed = owned.with(store, id, &gone);
+        if still_wins(store, &removed, &gone)? {
             continue;
         }
         for id in removed {
-            if let Some(record) = store.packages().get(&id) {
+            if let Some(record) = store.packages().get(&id)
+                && gone.insert(id.clone())
+            {
                 changes.push(removal(store, id, record)?);
             }
         }
@@ -55,25 +62,38 @@ fn removal(store: &Store, id: PackageId, record: &PackageRecord) -> Result<Packa
     Ok(PackageChange { package: id, source: None, manifest, before, after: State::ABSENT, updates, visible, owners: Vec::new() })
 }
 
-/// A package and all that it alone owns, directly or through those.
-fn with_owned(store: &Store, id: &PackageId) -> BTreeSet<PackageId> {
-    let mut owned = BTreeSet::from([id.clone()]);
-    loop {
-        let before = owned.len();
+/// What each package owns besides itself.
+struct Owned<'a>(HashMap<&'a PackageId, Vec<&'a PackageId>>);
+
+impl<'a> Owned<'a> {
+    fn of(store: &'a Store) -> Self {
+        let mut owned: HashMap<_, Vec<_>> = HashMap::new();
         for (id, record) in store.packages() {
-            let mut owners = record.owners.keys().filter(|owner| *owner != id).peekable();
-            if owners.peek().is_some() && owners.all(|owner| owned.contains(owner)) && !record.owners.contains_key(id) {
-                owned.insert(id.clone());
+            record.owners.keys().filter(|owner| *owner != id).for_each(|owner| owned.entry(owner).or_default().push(id));
+        }
+        Self(owned)
+    }
+
+    /// A package and all that it alone owns, directly or through those, but for what has gone already.
+    fn with(&self, store: &Store, id: &PackageId, gone: &BTreeSet<PackageId>) -> BTreeSet<PackageId> {
+        let mut found = BTreeSet::from([id.clone()]);
+        let mut open = vec![id.clone()];
+        while let Some(owner) = open.pop() {
+            for id in self.0.get(&owner).into_iter().flatten() {
+                let record = store.packages().get(*id).filter(|_| !gone.contains(id));
+                let alone = |owner: &PackageId| found.contains(owner) || gone.contains(owner);
+                if record.is_some_and(|record| record.owners.keys().all(alone)) && found.insert((*id).clone()) {
+                    open.push((*id).clone());
+                }
             }
         }
-        if owned.len() == before {
-            return owned;
-        }
+        found
     }
 }
 
-/// True when a winner is installed by these packages alone. Deployments do not count: each update has its own.
-fn still_wins(store: &Store, packages: &BTreeSet<PackageId>) -> Result<bool, StoreError> {
+/// True when a winner is installed by these packages alone, but for those that go before. Deployments do not count: each update has
+/// its own.
+fn still_wins(store: &Store, packages: &BTreeSet<PackageId>, gone: &BTreeSet<PackageId>) -> Result<bool, StoreError> {
     let mut seen = BTreeSet::new();
     for id in packages {
         let manifest = store.package_manifest(id)?;
@@ -88,7 +108,8 @@ fn still_wins(store: &Store, packages: &BTreeSet<PackageId>) -> Result<bool, Sto
                 let Some(found) = store.component(&keyform)? else { continue };
                 open.extend(found.component.install_dependencies().cloned());
                 let wins = store.winner(&identity)?.is_some_and(|winner| winner.version == identity.version);
-                if wins && !found.component.is_deployment && !is_installed_by_others(store, &keyform, packages)? {
+                let goes = |id: &PackageId| packages.contains(id) || gone.contains(id);
+                if wins && !found.component.is_deployment && !is_installed_by_others(store, &keyform, goes)? {
                     return Ok(true);
                 }
             }
@@ -97,21 +118,23 @@ fn still_wins(store: &Store, packages: &BTreeSet<PackageId>) -> Result<bool, Sto
     Ok(false)
 }
 
-fn is_installed_by_others(store: &Store, keyform: &str, packages: &BTreeSet<PackageId>) -> Result<bool, StoreError> {
+/// True when a package that stays has the component installed.
+fn is_installed_by_others(store: &Store, keyform: &str, goes: impl Fn(&PackageId) -> bool) -> Result<bool, StoreError> {
     for key in component_deployments(store, keyform)? {
         for (name, reference) in store.deployment(&key)?.unwrap_or_default().references {
-            // `PackageId.UpdateName`
-            let own = packages.iter().any(|id| {
-                let id = id.to_string();
-                reference.get(..id.len()).is_some_and(|start| start.eq_ignore_ascii_case(&id))
-                    && reference.get(id.len()..).is_some_and(|rest| rest.starts_with('.'))
-            });
-            if name.to_ascii_lowercase().starts_with("i!") && !own {
+            if name.to_ascii_lowercase().starts_with("i!") && !package_of(&reference).is_some_and(|id| goes(&id)) {
                 return Ok(true);
             }
         }
     }
     Ok(false)
+}
+
+/// The package of a reference, `name~token~architecture~language~a.b.c.d.UpdateName`.
+fn package_of(reference: &str) -> Option<PackageId> {
+    let version = reference.match_indices('~').nth(3)?.0;
+    let end = reference.get(version..)?.match_indices('.').nth(3)?.0;
+    reference.get(..version.checked_add(end)?)?.parse().ok()
 }
 
 fn is_checkpoint(store: &Store, id: &PackageId) -> Result<bool, StoreError> {

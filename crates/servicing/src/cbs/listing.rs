@@ -7,7 +7,7 @@
 //! A feature may be in several packages: in the versions of one, and in the satellites that follow it to a language. It is one
 //! feature nevertheless, in the state that the furthest of them has.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use wimwright_format::manifest::{Package, PackageId, package::Update};
@@ -86,10 +86,11 @@ impl Listing {
     pub fn read(store: &Store) -> Result<Self, StoreError> {
         let manifests = store.package_manifests()?;
         let mut listing = Self::build(store.software_hive(), store.packages(), &manifests).map_err(hive_error(HiveFile::Software))?;
+        let mut known: HashSet<String> = listing.features.iter().map(|feature| feature.name.to_ascii_lowercase()).collect();
         for (id, manifest) in &manifests {
             let offers = store.packages().get(id).is_some_and(|record| record.state.is_staged());
             for feature in manifest.features().filter(|_| offers) {
-                if !listing.features.iter().any(|known| known.name.eq_ignore_ascii_case(&feature.name)) {
+                if known.insert(feature.name.to_ascii_lowercase()) {
                     let state = state_without_record(store, id, feature)?;
                     listing.features.push(ListedFeature { name: feature.name.clone(), state, package: id.clone() });
                 }
@@ -109,11 +110,12 @@ impl Listing {
             release_type: manifest(id).and_then(|manifest| manifest.release_type.clone()).unwrap_or_default(),
         };
         let mut features: HashMap<String, ListedFeature> = HashMap::new();
-        for (id, record) in records {
+        for (id, record) in records.iter().filter(|(_, record)| !record.updates.is_empty()) {
+            // The manifest knows which of its updates are features.
+            let is_feature = |update: &Update| (update.name.to_ascii_lowercase(), update.selectable.is_some());
+            let updates = manifest(id).map(|manifest| manifest.updates.iter().rev().map(is_feature).collect::<HashMap<_, _>>());
             for (name, state) in record.updates.iter().filter(|(name, _)| is_feature_name(name)) {
-                // The manifest knows which of its updates are features.
-                let update = manifest(id).and_then(|manifest| update_named(manifest, name));
-                if update.is_some_and(|update| update.selectable.is_none()) {
+                if updates.as_ref().and_then(|updates| updates.get(&name.to_ascii_lowercase())) == Some(&false) {
                     continue;
                 }
                 let found = ListedFeature { name: name.clone(), state: *state, package: id.clone() };
@@ -187,10 +189,6 @@ fn capabilities(
 /// nothing is as far as its package, but not on.
 fn state_without_record(store: &Store, package: &PackageId, feature: &Update) -> Result<State, StoreError> {
     if feature.payload.is_empty() { Ok(State::STAGED) } else { store.update_state(package, feature) }
-}
-
-fn update_named<'a>(manifest: &'a Package, name: &str) -> Option<&'a Update> {
-    manifest.updates.iter().find(|update| update.name.eq_ignore_ascii_case(name))
 }
 
 /// Updates whose name is a GUID or a hash are internal; features have names.

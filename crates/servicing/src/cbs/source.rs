@@ -179,6 +179,28 @@ pub enum SourceError {
     },
 }
 
+impl SourceError {
+    /// The delivered file that it is about.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        match self {
+            Self::Container { file, .. }
+            | Self::NoPackage { file, .. }
+            | Self::SetupUpdate { file, .. }
+            | Self::Files { file, .. }
+            | Self::TooLarge { file, .. }
+            | Self::Manifest { file, .. }
+            | Self::Decode { file, .. }
+            | Self::NoCatalog { file, .. }
+            | Self::Catalog { file, .. }
+            | Self::Unlisted { file, .. }
+            | Self::Duplicate { file, .. }
+            | Self::NoComponent { file, .. }
+            | Self::WrongName { file, .. } => file,
+        }
+    }
+}
+
 /// A package manifest with what vouches for it.
 pub struct SourcePackage {
     /// The manifest.

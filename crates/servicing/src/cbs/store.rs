@@ -13,7 +13,7 @@ use wimwright_format::manifest::store_name::{Reference, ReferenceKind};
 use wimwright_format::manifest::{Component, Identity, Package, PackageId, Version};
 use wimwright_format::regf::{self, Data, Hive, KeyId};
 use wimwright_format::wim::BlobId;
-use wimwright_image::registry::{self, HiveFile};
+use wimwright_image::registry::HiveFile;
 use wimwright_image::{Blobs, Image, ImageError, Tree};
 
 use super::dictionary::{Dictionary, DictionaryError};
@@ -81,6 +81,14 @@ pub enum StoreError {
         /// What is wrong.
         source: Box<wimwright_format::manifest::Error>,
     },
+    /// A manifest is that of something else than its name says.
+    #[error("the manifest `{path}` is that of {of}: the component store is damaged")]
+    WrongManifest {
+        /// The file.
+        path: String,
+        /// Whose it is.
+        of: String,
+    },
     /// A component manifest cannot be decoded.
     #[error("the manifest `{path}` cannot be decoded")]
     Decode {
@@ -104,9 +112,17 @@ pub struct PackageRecord {
     pub owners: BTreeMap<PackageId, u32>,
     /// When it was installed, FILETIME; 0 when not stated.
     pub installed: u64,
+    /// States of updates by name in lower case.
+    states: HashMap<String, State>,
 }
 
 impl PackageRecord {
+    /// The state of an update; `None` when the registry has none.
+    #[must_use]
+    pub fn update_state(&self, name: &str) -> Option<State> {
+        self.states.get(&name.to_ascii_lowercase()).copied()
+    }
+
     /// All packages that a SOFTWARE hive knows.
     ///
     /// # Errors
@@ -128,8 +144,10 @@ impl PackageRecord {
                 owners: BTreeMap::new(),
                 installed: u64::from(number("InstallTimeHigh")?.unwrap_or_default()) << 32
                     | u64::from(number("InstallTimeLow")?.unwrap_or_default()),
+                states: HashMap::new(),
             };
             for (name, state) in numbers(hive, key, "Updates")? {
+                record.states.insert(name.to_ascii_lowercase(), State(state));
                 record.updates.insert(name, State(state));
             }
             for (name, flags) in numbers(hive, key, "Owners")? {
@@ -152,6 +170,33 @@ pub struct Winner {
     pub installed: Vec<Version>,
 }
 
+impl Winner {
+    /// The winners below the key of a family, by `major.minor`.
+    fn read_all(hive: &Hive, family: KeyId) -> Result<BTreeMap<String, Self>, regf::Error> {
+        let mut winners = BTreeMap::new();
+        for bucket in hive.subkeys(family)? {
+            let mut installed = Vec::new();
+            let mut version = None;
+            for value in hive.values(bucket)? {
+                let name = value.name();
+                if name.is_empty() {
+                    if let Data::Text(text) = Data::decode(value.kind(), &value.data()?) {
+                        version = text.parse().ok();
+                    }
+                } else if let Ok(parsed) = name.parse::<Version>() {
+                    installed.push(parsed);
+                }
+            }
+            installed.sort();
+            let version = version.or_else(|| installed.last().copied());
+            if let Some(version) = version {
+                winners.insert(hive.name(bucket)?, Self { version, installed });
+            }
+        }
+        Ok(winners)
+    }
+}
+
 /// A deployment's key in COMPONENTS.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Deployment {
@@ -161,6 +206,29 @@ pub struct Deployment {
     pub catalog: Option<String>,
     /// References by the name of their value (`i!CBS_…`), with their text (`PackageId.UpdateName`).
     pub references: BTreeMap<String, String>,
+}
+
+impl Deployment {
+    fn read(hive: &Hive, key: KeyId) -> Result<Self, regf::Error> {
+        let mut deployment = Self::default();
+        for value in hive.values(key)? {
+            let (name, data) = (value.name(), value.data()?);
+            match Data::decode(value.kind(), &data) {
+                Data::Text(text) if name.eq_ignore_ascii_case("CatalogThumbprint") => deployment.catalog = Some(text),
+                Data::Binary(bytes) if name.eq_ignore_ascii_case("appid") => {
+                    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+                    deployment.identity = Identity::from_component_string(text).ok();
+                }
+                Data::Binary(bytes) => {
+                    if let Some(text) = Reference::text_of(&bytes) {
+                        deployment.references.insert(name, text.to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(deployment)
+    }
 }
 
 /// A component store.
@@ -225,13 +293,16 @@ impl Store {
         }
         let path = format!("{PACKAGES_FOLDER}/{id}.mum");
         let bytes = self.read_file(&path)?.ok_or_else(|| StoreError::NoPackageManifest { package: id.to_string(), path: path.clone() })?;
-        let manifest = Package::parse(&bytes).map_err(|source| StoreError::Manifest { path, source: source.into() })?;
-        let manifest = Arc::new(manifest);
+        let manifest = match Package::parse(&bytes) {
+            Ok(manifest) if manifest.id() == *id => Arc::new(manifest),
+            Ok(manifest) => return Err(StoreError::WrongManifest { path, of: manifest.id().to_string() }),
+            Err(source) => return Err(StoreError::Manifest { path, source: source.into() }),
+        };
         self.manifests.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), manifest.clone());
         Ok(manifest)
     }
 
-    /// The manifests of all packages, read in one pass; of those that are missing or damaged, nothing.
+    /// The manifests of all packages, read in one pass; of those that are missing, damaged or another package's, nothing.
     ///
     /// # Errors
     /// Bytes of the image cannot be had.
@@ -256,7 +327,8 @@ impl Store {
             if bytes.len() as u64 == size
                 && let Ok(manifest) = Package::parse(&bytes).map(Arc::new)
             {
-                let ids = wanted.get(&blob).into_iter().flatten();
+                let own = manifest.id();
+                let ids = wanted.get(&blob).into_iter().flatten().filter(|id| ***id == own);
                 found.extend(ids.map(|id| ((*id).clone(), manifest.clone())));
             }
         });
@@ -291,29 +363,27 @@ impl Store {
     }
 
     fn read_winners(&self, family_key: &str) -> Result<BTreeMap<String, Winner>, regf::Error> {
-        let hive = &*self.software;
-        let mut winners = BTreeMap::new();
-        let Some(family) = hive.open(&format!("{WINNERS}\\{family_key}"))? else { return Ok(winners) };
-        for bucket in hive.subkeys(family)? {
-            let mut installed = Vec::new();
-            let mut version = None;
-            for value in hive.values(bucket)? {
-                let name = value.name();
-                if name.is_empty() {
-                    if let Data::Text(text) = Data::decode(value.kind(), &value.data()?) {
-                        version = text.parse().ok();
-                    }
-                } else if let Ok(parsed) = name.parse::<Version>() {
-                    installed.push(parsed);
-                }
-            }
-            installed.sort();
-            let version = version.or_else(|| installed.last().copied());
-            if let Some(version) = version {
-                winners.insert(hive.name(bucket)?, Winner { version, installed });
-            }
+        match self.software.open(&format!("{WINNERS}\\{family_key}"))? {
+            Some(family) => Winner::read_all(&self.software, family),
+            None => Ok(BTreeMap::new()),
         }
-        Ok(winners)
+    }
+
+    /// The winners of all families by the names of their keys in lower case and `major.minor`.
+    ///
+    /// # Errors
+    /// The SOFTWARE hive is damaged.
+    pub fn all_winners(&self) -> Result<BTreeMap<String, BTreeMap<String, Winner>>, StoreError> {
+        let hive = &*self.software;
+        let read = || match hive.open(WINNERS)? {
+            Some(root) => hive
+                .subkeys(root)?
+                .into_iter()
+                .map(|key| Ok((hive.name(key)?.to_ascii_lowercase(), Winner::read_all(hive, key)?)))
+                .collect(),
+            None => Ok(BTreeMap::new()),
+        };
+        read().map_err(hive_error(HiveFile::Software))
     }
 
     /// The winner of a component's family in the `major.minor` of `identity`.
@@ -333,12 +403,19 @@ impl Store {
     /// A component's manifest; `None` when the store does not have it.
     ///
     /// # Errors
-    /// It is damaged.
+    /// It is damaged, or another component's.
     pub fn component(&self, keyform: &str) -> Result<Option<SourceComponent>, StoreError> {
         let path = manifest_path(keyform);
         let Some(stored) = self.read_file(&path)? else { return Ok(None) };
         let xml = self.dictionary.decode(&stored).map_err(|source| StoreError::Decode { path: path.clone(), source: source.into() })?;
-        let component = Component::parse(&xml).map_err(|source| StoreError::Manifest { path, source: source.into() })?;
+        let component = match Component::parse(&xml) {
+            Ok(component) => component,
+            Err(source) => return Err(StoreError::Manifest { path, source: source.into() }),
+        };
+        let own = component.identity.keyform();
+        if !own.eq_ignore_ascii_case(keyform) {
+            return Err(StoreError::WrongManifest { path, of: own });
+        }
         let sha256 = Sha256::digest(&xml).into();
         Ok(Some(SourceComponent { stored: stored.clone(), sha256, component: Arc::new(component) }))
     }
@@ -349,26 +426,9 @@ impl Store {
     /// The COMPONENTS hive is damaged.
     pub fn deployment(&self, deployment_key: &str) -> Result<Option<Deployment>, StoreError> {
         let Some(hive) = &self.components else { return Ok(None) };
-        let read = || -> Result<Option<Deployment>, regf::Error> {
-            let Some(key) = hive.open(&format!("{DEPLOYMENTS}\\{deployment_key}"))? else { return Ok(None) };
-            let mut deployment = Deployment::default();
-            for value in hive.values(key)? {
-                let (name, data) = (value.name(), value.data()?);
-                match Data::decode(value.kind(), &data) {
-                    Data::Text(text) if name.eq_ignore_ascii_case("CatalogThumbprint") => deployment.catalog = Some(text),
-                    Data::Binary(bytes) if name.eq_ignore_ascii_case("appid") => {
-                        let text = std::str::from_utf8(&bytes).unwrap_or_default();
-                        deployment.identity = Identity::from_component_string(text).ok();
-                    }
-                    Data::Binary(bytes) => {
-                        if let Some(text) = Reference::text_of(&bytes) {
-                            deployment.references.insert(name, text.to_owned());
-                        }
-                    }
-                    _ => {}
-                }
-            }
-            Ok(Some(deployment))
+        let read = || match hive.open(&format!("{DEPLOYMENTS}\\{deployment_key}"))? {
+            Some(key) => Ok(Some(Deployment::read(hive, key)?)),
+            None => Ok(None),
         };
         read().map_err(hive_error(HiveFile::Components))
     }
@@ -380,8 +440,8 @@ impl Store {
     /// A hive is damaged.
     pub fn update_state(&self, package: &PackageId, update: &Update) -> Result<State, StoreError> {
         let Some(record) = self.packages.get(package) else { return Ok(State::ABSENT) };
-        if let Some((_, state)) = record.updates.iter().find(|(name, _)| name.eq_ignore_ascii_case(&update.name)) {
-            return Ok(*state);
+        if let Some(state) = record.update_state(&update.name) {
+            return Ok(state);
         }
         let reference = Reference::new(package, &update.name);
         let mut found = State::ABSENT;
@@ -410,13 +470,22 @@ impl Store {
         Ok(found)
     }
 
-    /// The keys of all deployments in COMPONENTS.
+    /// All deployments in COMPONENTS, by the names of their keys in lower case.
     ///
     /// # Errors
     /// The COMPONENTS hive is damaged.
-    pub fn deployment_keys(&self) -> Result<Vec<String>, StoreError> {
-        let Some(hive) = &self.components else { return Ok(Vec::new()) };
-        registry::subkey_names(hive, DEPLOYMENTS).map_err(hive_error(HiveFile::Components))
+    pub fn deployments(&self) -> Result<BTreeMap<String, Deployment>, StoreError> {
+        let Some(hive) = &self.components else { return Ok(BTreeMap::new()) };
+        // Each key as it is listed: a list out of order would have to be searched as a whole for every name.
+        let read = || match hive.open(DEPLOYMENTS)? {
+            Some(root) => hive
+                .subkeys(root)?
+                .into_iter()
+                .map(|key| Ok((hive.name(key)?.to_ascii_lowercase(), Deployment::read(hive, key)?)))
+                .collect(),
+            None => Ok(BTreeMap::new()),
+        };
+        read().map_err(hive_error(HiveFile::Components))
     }
 
     /// Versions of a component that have a folder with files in the store.

@@ -5,7 +5,7 @@
 //! as our effects say? What differs is either a change that somebody made since, or a rule of ours that is wrong: the report names it,
 //! so that a person can tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -13,14 +13,14 @@ use thiserror::Error;
 use wimwright_format::manifest::{Identity, Version};
 use wimwright_format::regf::{self, Hive};
 use wimwright_format::security_descriptor::SecurityDescriptor;
-use wimwright_image::registry::{self, HiveFile};
+use wimwright_image::registry::HiveFile;
 use wimwright_image::{Image, ImageError};
 
 use crate::inheritance::{Kind, encoded_with_inherited};
 
 use super::effects::{Effects, Operation, RegistryEffect, effects};
 use super::plan::{PlanError, Request, plan};
-use super::store::{STORE_FOLDER, Store, StoreError, WINNERS, payload_path};
+use super::store::{STORE_FOLDER, Store, StoreError, payload_path};
 
 /// Why an image cannot be verified.
 #[derive(Debug, Error)]
@@ -128,15 +128,20 @@ pub fn verify(image: &mut Image, store: &Store, progress: &(dyn Fn(usize, usize)
     let hives: BTreeMap<HiveFile, &Hive> = hives.iter().map(|(file, hive)| (*file, &**hive)).collect();
     let winners = winners(store)?;
     let done = std::sync::atomic::AtomicUsize::new(0);
-    let compared: Vec<Verification> = winners
+    let total = winners.values().map(Vec::len).sum();
+    let compared: Vec<Vec<Verification>> = winners
         .par_iter()
-        .map(|(family, version)| {
-            let compared = component(store, &hives, family, *version)?;
-            progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, winners.len());
-            Ok(compared)
+        .map(|(prefix, winners)| {
+            let identities = identities(store, prefix)?;
+            let compare = |(family, version): &(String, Version)| {
+                let compared = component(store, &hives, family, *version, identities.get(family));
+                progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, total);
+                compared
+            };
+            winners.iter().map(compare).collect()
         })
         .collect::<Result<_, VerifyError>>()?;
-    for compared in compared {
+    for compared in compared.into_iter().flatten() {
         verification.components += compared.components;
         verification.files += compared.files;
         verification.values += compared.values;
@@ -149,21 +154,38 @@ pub fn verify(image: &mut Image, store: &Store, progress: &(dyn Fn(usize, usize)
     Ok(verification)
 }
 
-/// Every family with its winning versions.
-fn winners(store: &Store) -> Result<Vec<(String, Version)>, StoreError> {
-    let names = registry::subkey_names(store.software_hive(), WINNERS);
-    let names = names.map_err(|source| StoreError::Hive { path: HiveFile::Software.path(), source })?;
-    let mut winners = Vec::new();
-    for family in names {
-        winners.extend(store.winners(&family)?.into_values().map(|winner| (family.clone(), winner.version)));
+/// Every family with its winning versions, together with those whose manifests have names that begin alike.
+fn winners(store: &Store) -> Result<BTreeMap<String, Vec<(String, Version)>>, StoreError> {
+    let mut alike = BTreeMap::<String, Vec<(String, Version)>>::new();
+    for (family, winners) in store.all_winners()? {
+        for winner in winners.into_values() {
+            alike.entry(prefix(&family, winner.version)).or_default().push((family.clone(), winner.version));
+        }
     }
-    Ok(winners)
+    Ok(alike)
+}
+
+/// What the names of a version's manifests begin with: the keyform is the family's key with the version before the culture, and
+/// another hash. Empty for what is no family's key.
+fn prefix(family: &str, version: Version) -> String {
+    let mut parts: Vec<&str> = family.rsplitn(3, '_').collect();
+    parts.reverse();
+    match parts.as_slice() {
+        &[front, culture, _] => format!("{front}_{version}_{culture}_"),
+        _ => String::new(),
+    }
 }
 
 /// Compares one winner.
-fn component(store: &Store, hives: &BTreeMap<HiveFile, &Hive>, family: &str, version: Version) -> Result<Verification, VerifyError> {
+fn component(
+    store: &Store,
+    hives: &BTreeMap<HiveFile, &Hive>,
+    family: &str,
+    version: Version,
+    identity: Option<&Identity>,
+) -> Result<Verification, VerifyError> {
     let mut compared = Verification { components: 1, ..Verification::default() };
-    let Some(identity) = identity_of(store, family, version)? else {
+    let Some(identity) = identity else {
         compared.add(Difference::WrongName, family, version.to_string(), "a manifest of this version", "none");
         return Ok(compared);
     };
@@ -189,23 +211,34 @@ fn component(store: &Store, hives: &BTreeMap<HiveFile, &Hive>, family: &str, ver
     Ok(compared)
 }
 
-/// The identity of the component that wins: of the manifests whose names fit the family and the version, the one whose family it is.
-fn identity_of(store: &Store, family: &str, version: Version) -> Result<Option<Identity>, StoreError> {
-    // The keyform is the family's key with the version before the culture; only the hash differs.
-    let mut parts: Vec<&str> = family.rsplitn(3, '_').collect();
-    parts.reverse();
-    let &[front, culture, _] = parts.as_slice() else { return Ok(None) };
-    let prefix = format!("{front}_{version}_{culture}_");
-    let Some(manifests) = store.tree().at(&format!("{STORE_FOLDER}/Manifests")) else { return Ok(None) };
+/// The identities of the components whose manifests have names that begin so, by the keys of their families. Manifests with the same
+/// contents are read once.
+fn identities(store: &Store, prefix: &str) -> Result<HashMap<String, Identity>, StoreError> {
+    let mut found = HashMap::new();
+    let manifests = store.tree().at(&format!("{STORE_FOLDER}/Manifests")).filter(|_| !prefix.is_empty());
+    let Some(manifests) = manifests else { return Ok(found) };
+    let mut read = HashSet::new();
     // The names stand in order: all that start alike stand together.
-    for child in manifests.children_from(&prefix).take_while(|child| child.name().to_ascii_lowercase().starts_with(&prefix)) {
+    for child in manifests.children_from(prefix).take_while(|child| child.name().to_ascii_lowercase().starts_with(prefix)) {
+        if !read.insert(child.inode().contents) {
+            continue;
+        }
         let name = child.name().to_ascii_lowercase();
-        let Some(manifest) = store.component(name.trim_end_matches(".manifest"))? else { continue };
-        if manifest.component.identity.family_key() == family.to_ascii_lowercase() {
-            return Ok(Some(manifest.component.identity.clone()));
+        let component = match store.component(name.trim_end_matches(".manifest")) {
+            Err(StoreError::WrongManifest { of, .. }) => store.component(&of),
+            found => found,
+        };
+        match component {
+            Ok(Some(manifest)) => {
+                let identity = &manifest.component.identity;
+                found.insert(identity.family_key(), identity.clone());
+            }
+            // A manifest that is only there under another's name.
+            Ok(None) | Err(StoreError::WrongManifest { .. }) => {}
+            Err(error) => return Err(error),
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 impl Verification {

@@ -4,6 +4,7 @@ mod apps;
 mod eligibility;
 mod files;
 mod health;
+mod hostile;
 mod inventory;
 mod metadata;
 mod packages;

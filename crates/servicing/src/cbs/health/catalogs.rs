@@ -42,6 +42,7 @@ impl CatalogFacts {
 }
 
 /// The hashes by which a catalog may list a file.
+#[derive(Clone)]
 pub(super) struct Digests {
     pub(super) sha256: Vec<u8>,
     pub(super) sha1: Vec<u8>,

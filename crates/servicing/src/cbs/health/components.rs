@@ -1,5 +1,6 @@
 //! Components: their manifests, what each expects of the store and of the image.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
@@ -39,6 +40,9 @@ pub(super) struct Learned {
     /// Hashes of the decoded manifests.
     digests: BTreeMap<String, Digests>,
 }
+
+/// A manifest, decoded: its hashes and what it says, or why that cannot be told.
+type Decoded = Result<(Digests, Result<Component, String>), String>;
 
 /// The component manifests of an image.
 #[derive(Default)]
@@ -86,6 +90,8 @@ impl ComponentManifests {
 
     /// Takes what was read, when it is a component manifest.
     pub(super) fn read(&self, scan: &Scan<'_>, blob: BlobId, contents: &Contents<'_>) {
+        // However many names this file has, it is the manifest of one component, and read once.
+        let known = OnceCell::new();
         for keyform in self.keyforms.get(&blob).into_iter().flatten() {
             let damaged = |kind, detail: &str| scan.findings.want(kind, manifest_path(keyform), detail, scan.records.manifest(keyform));
             let bytes = match contents {
@@ -99,27 +105,30 @@ impl ComponentManifests {
                     continue;
                 }
             };
-            self.read_manifest(scan, keyform, bytes);
+            let decoded = known.get_or_init(|| {
+                let xml = scan.store.dictionary.decode(bytes).map_err(|error| reason(&error))?;
+                Ok((Digests::of(&xml), Component::parse(&xml).map_err(|error| reason(&error))))
+            });
+            self.read_manifest(scan, keyform, decoded);
         }
     }
 
-    fn read_manifest(&self, scan: &Scan<'_>, keyform: &str, stored: &[u8]) {
+    fn read_manifest(&self, scan: &Scan<'_>, keyform: &str, decoded: &Decoded) {
         let path = manifest_path(keyform);
         let record = scan.records.components.get(keyform);
         let wanted = || scan.records.manifest(keyform);
-        let xml = match scan.store.dictionary.decode(stored) {
-            Ok(xml) => xml,
-            Err(error) => return scan.findings.want(FindingKind::ManifestDamaged, path, reason(&error), wanted()),
+        let (digests, component) = match decoded {
+            Ok(decoded) => decoded,
+            Err(why) => return scan.findings.want(FindingKind::ManifestDamaged, path, why, wanted()),
         };
-        let digests = Digests::of(&xml);
         if let Some(record) = record.filter(|record| record.sha256.as_ref() != Some(&digests.sha256)) {
             let recorded = record.sha256.as_deref().map_or("none".to_owned(), hexadecimal);
             let detail = format!("its SHA-256 is {}, recorded is {recorded}", hexadecimal(&digests.sha256));
             return scan.findings.want(FindingKind::ManifestHash, path, detail, wanted());
         }
-        let component = match Component::parse(&xml) {
+        let component = match component {
             Ok(component) => component,
-            Err(error) => return scan.findings.want(FindingKind::ManifestDamaged, path, reason(&error), wanted()),
+            Err(why) => return scan.findings.want(FindingKind::ManifestDamaged, path, why, wanted()),
         };
         let own = component.identity.keyform();
         if own != *keyform {
@@ -135,9 +144,9 @@ impl ComponentManifests {
                 format!("`identity` is {recorded}, and the manifest's is {identity}"),
             );
         }
-        let learned = scan.expectations(keyform, record, &component);
+        let learned = scan.expectations(keyform, record, component);
         let mut all = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
-        all.digests.insert(keyform.to_owned(), digests);
+        all.digests.insert(keyform.to_owned(), digests.clone());
         all.payload_files += learned.payload_files;
         all.installed_files += learned.installed_files;
         for (blob, files) in learned.payload {

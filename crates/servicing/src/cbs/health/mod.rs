@@ -30,7 +30,7 @@ use wimwright_format::wim::BlobId;
 use wimwright_image::registry::HiveFile;
 use wimwright_image::{Blobs, Image, ImageError};
 
-use super::dictionary::Dictionary;
+use super::dictionary::{Dictionary, DictionaryError};
 use super::source::Trust;
 use super::store::{PACKAGES_FOLDER, SERVICING, STORE_FOLDER, Store, StoreError, hive_error};
 use crate::inventory::pending_operations;
@@ -109,7 +109,15 @@ impl Report {
 pub fn check(image: &mut Image, options: &Options<'_>) -> Result<Report, StoreError> {
     let findings = Findings::default();
     let mut checked = Checked::default();
-    match Store::read(image, options.dictionary.clone()) {
+    let store = match Store::read(image, options.dictionary.clone()) {
+        // Without the dictionary, plain manifests can be checked nevertheless.
+        Err(StoreError::Dictionary(DictionaryError::Program { path, source })) => {
+            findings.add(FindingKind::PayloadDamaged, path, reading::reason(&source));
+            Store::read(image, Some(Dictionary::default()))
+        }
+        read => read,
+    };
+    match store {
         Ok(store) => match check_store(image, &store, options, &findings) {
             Ok(counts) => checked = counts,
             Err(error) => findings.damaged_hive(error)?,

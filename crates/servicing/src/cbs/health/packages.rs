@@ -1,5 +1,6 @@
 //! Packages: their manifests, the catalogs that vouch for them, and the index by which Windows finds them.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
@@ -62,6 +63,8 @@ impl PackageManifests {
 
     /// Takes what was read, when it is a package manifest.
     pub(super) fn read(&self, scan: &Scan<'_>, blob: BlobId, contents: &Contents<'_>) {
+        // However many packages have this file, it is the manifest of one, and read once.
+        let known = OnceCell::new();
         for id in self.packages.get(&blob).into_iter().flatten() {
             let damaged = |kind, detail: String| scan.findings.want(kind, manifest_path(id), detail, wanted(id));
             let bytes = match contents {
@@ -75,18 +78,19 @@ impl PackageManifests {
                     continue;
                 }
             };
-            let manifest = match Package::parse(bytes) {
-                Ok(manifest) if manifest.id() == *id => Some(manifest),
+            let (digests, parsed) = known.get_or_init(|| (Digests::of(bytes), Package::parse(bytes)));
+            let manifest = match parsed {
+                Ok(manifest) if manifest.id() == *id => Some(manifest.clone()),
                 Ok(manifest) => {
                     damaged(FindingKind::PackageManifestDamaged, format!("it is the manifest of {}", manifest.id()));
                     None
                 }
                 Err(error) => {
-                    damaged(FindingKind::PackageManifestDamaged, reason(&error));
+                    damaged(FindingKind::PackageManifestDamaged, reason(error));
                     None
                 }
             };
-            let facts = ManifestFacts { digests: Digests::of(bytes), manifest };
+            let facts = ManifestFacts { digests: digests.clone(), manifest };
             self.facts.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), facts);
         }
     }

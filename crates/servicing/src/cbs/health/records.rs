@@ -5,12 +5,12 @@ use std::sync::OnceLock;
 
 use wimwright_format::manifest::{Identity, PackageId};
 use wimwright_format::regf::{self, Data, Hive, KeyId};
-use wimwright_image::registry::{self, HiveFile};
+use wimwright_image::registry::HiveFile;
 
 use super::Wanted;
 use super::references::split_reference;
 use crate::cbs::source::hexadecimal;
-use crate::cbs::store::{CATALOGS, COMPONENTS, Deployment, Store, StoreError, WINNERS, Winner, bucket, hive_error};
+use crate::cbs::store::{CATALOGS, COMPONENTS, Deployment, Store, StoreError, Winner, bucket, hive_error};
 
 /// Bit of `CF`: Windows found the component damaged.
 pub(super) const CORRUPTION_DETECTED: u32 = 0x02;
@@ -68,9 +68,7 @@ impl Records {
             records.components = read_components(hive).map_err(&damaged)?;
             records.catalogs = read_catalogs(hive).map_err(&damaged)?;
         }
-        for key in store.deployment_keys()? {
-            let Some(deployment) = store.deployment(&key)? else { continue };
-            let key = key.to_ascii_lowercase();
+        for (key, deployment) in store.deployments()? {
             let has =
                 |kind: &str| deployment.references.keys().any(|name| name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(kind)));
             if has("i!") {
@@ -81,11 +79,7 @@ impl Records {
             }
             records.deployments.insert(key, deployment);
         }
-        let software = hive_error(HiveFile::Software);
-        for family in registry::subkey_names(store.software_hive(), WINNERS).map_err(software)? {
-            let winners = store.winners(&family)?;
-            records.winners.insert(family.to_ascii_lowercase(), winners);
-        }
+        records.winners = store.all_winners()?;
         Ok(records)
     }
 

@@ -95,7 +95,7 @@ impl Scan<'_> {
             // One without is reported with its manifest.
             let Some(identity) = identity else { continue };
             let installed = self.records.is_installed(component);
-            versions.entry(identity.family_key()).or_default().insert(identity.version, installed);
+            *versions.entry(identity.family_key()).or_default().entry(identity.version).or_default() |= installed;
         }
         let place = |family: &str, bucket: &str| format!(r"HKLM\SOFTWARE\{WINNERS}\{family}\{bucket}");
         for (family, versions) in &versions {

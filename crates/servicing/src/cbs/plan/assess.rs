@@ -29,6 +29,8 @@ pub(super) struct Assessment {
     pub has_parents: bool,
     /// Its updates, in the manifest's order.
     pub updates: Vec<UpdateAssessment>,
+    /// True when nothing applies, and some of that because the image has newer components.
+    pub is_outdated: bool,
     /// Why.
     pub reasons: Vec<Reason>,
 }
@@ -57,14 +59,6 @@ pub(super) struct Child {
     pub assessment: Rc<Assessment>,
     /// Whether it is listed for itself (`integrate` is not `hidden`).
     pub visible: bool,
-}
-
-impl Assessment {
-    /// True when nothing applies, and some of that because the image has newer components.
-    pub(super) fn is_outdated(&self) -> bool {
-        let outdated = |update: &UpdateAssessment| update.newer || update.children.iter().any(|child| child.assessment.is_outdated());
-        self.state == State::SUPERSEDED || self.has_parents && !self.state.is_installed() && self.updates.iter().any(outdated)
-    }
 }
 
 /// A package, how far it may go, and whether something of it must apply.
@@ -113,7 +107,8 @@ impl<'m, 'a> Assessor<'m, 'a> {
         if let Some(newer) = self.model.newer(id).filter(|_| !self.model.state(id).is_installed()) {
             let reasons = vec![Reason::NewerInstalled { package: newer.clone() }];
             let state = limit.min(State::SUPERSEDED);
-            return Ok(Assessment { id: id.clone(), manifest, state, has_parents: true, updates: Vec::new(), reasons });
+            let is_outdated = state == State::SUPERSEDED;
+            return Ok(Assessment { id: id.clone(), manifest, state, has_parents: true, updates: Vec::new(), is_outdated, reasons });
         }
         let (by_parents, mut reasons) = applicability::parents(self.model, &manifest);
         let mut state = by_parents.min(limit);
@@ -128,7 +123,9 @@ impl<'m, 'a> Assessor<'m, 'a> {
             state = best;
         }
         let has_parents = by_parents != State::ABSENT;
-        Ok(Assessment { id: id.clone(), manifest, state, has_parents, updates, reasons })
+        let outdated = |update: &UpdateAssessment| update.newer || update.children.iter().any(|child| child.assessment.is_outdated);
+        let is_outdated = state == State::SUPERSEDED || has_parents && !state.is_installed() && updates.iter().any(outdated);
+        Ok(Assessment { id: id.clone(), manifest, state, has_parents, updates, is_outdated, reasons })
     }
 }
 

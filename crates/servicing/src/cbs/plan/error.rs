@@ -6,6 +6,7 @@ use thiserror::Error;
 use wimwright_format::manifest::package::PackageClass;
 
 use super::super::source::SourceError;
+use super::super::state::State;
 use super::super::store::StoreError;
 use super::Verdict;
 
@@ -88,6 +89,16 @@ pub enum PlanError {
         /// Names like it.
         nearest: Vec<String>,
     },
+    /// The feature is known, and its package is not in effect.
+    #[error("the image knows the feature `{name}`, but its package {package} is not installed ({state})")]
+    FeatureOfPackage {
+        /// What was asked for.
+        name: String,
+        /// The package that has it.
+        package: String,
+        /// How far that has come.
+        state: State,
+    },
     /// The feature cannot be turned on.
     #[error("feature `{name}` cannot be turned on: {reason}")]
     FeatureUnavailable {
@@ -111,7 +122,7 @@ pub enum PlanError {
         package: String,
     },
     /// No such capability.
-    #[error("no delivery has the capability `{name}`{}", near(.nearest))]
+    #[error("neither the image nor any delivered package has the capability `{name}`{}", near(.nearest))]
     UnknownCapability {
         /// What was asked for.
         name: String,
@@ -149,13 +160,33 @@ pub enum PlanError {
         owners: Vec<String>,
     },
     /// Others need the package.
-    #[error("{} cannot be removed: {} would lose their parent", .packages.join(", "), .dependants.join(", "))]
+    #[error("{} cannot be removed: {} would be left without parent", .packages.join(", "), .dependants.join(", "))]
     Needed {
         /// The packages to remove.
         packages: Vec<String>,
         /// Installed packages that name it as their parent.
         dependants: Vec<String>,
     },
+}
+
+impl PlanError {
+    /// What of the request it is about: the name of a delivery, capability, feature or package, as it was given. `None` where it is about
+    /// what follows from the request.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        match self {
+            Self::WrongKind { delivery, .. } | Self::NotApplicable { delivery, .. } => Some(delivery),
+            Self::UnknownFeature { name, .. }
+            | Self::FeatureOfPackage { name, .. }
+            | Self::FeatureUnavailable { name, .. }
+            | Self::Contradiction { name }
+            | Self::UnknownCapability { name, .. }
+            | Self::UnknownPackage { name, .. } => Some(name),
+            Self::Permanent { package } | Self::Owned { package, .. } => Some(package),
+            Self::Needed { packages, .. } => packages.first().map(String::as_str),
+            _ => None,
+        }
+    }
 }
 
 /// Verdicts shown in an error at most: the plan prints all.
@@ -182,7 +213,8 @@ const MAX_NEAREST: usize = 3;
 const MAX_LETTERS: usize = 128;
 
 /// The names like `name`: those that begin with it or hold it, else those that differ by a slip (a third of the letters).
-pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+#[must_use]
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let plain = |text: &str| text.chars().take(MAX_LETTERS).flat_map(char::to_lowercase).collect::<String>();
     let wanted = plain(name);
     let limit = (wanted.chars().count() / 3).max(1);

@@ -52,8 +52,15 @@ impl Planner<'_> {
                 let assessed = Assessor::new(&self.model).assess(&package, State::INSTALLED)?;
                 let number = manifest.updates.iter().position(|other| std::ptr::eq(other, update));
                 let assessed = assessed.as_ref().zip(number).and_then(|(assessed, number)| assessed.updates.get(number));
-                let reasons: Vec<String> = assessed.into_iter().flat_map(|update| &update.reasons).map(ToString::to_string).collect();
-                return Err(PlanError::FeatureUnavailable { name: name.clone(), reason: reasons.join("; ") });
+                let reason = match assessed {
+                    // It could be on, and nobody asks its package to go along.
+                    Some(update) if update.state.is_installed() => {
+                        format!("its package {package} belongs to others, and none that is installed for its own sake carries it")
+                    }
+                    Some(update) => update.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+                    None => format!("its package {package} does not have it any more"),
+                };
+                return Err(PlanError::FeatureUnavailable { name: name.clone(), reason });
             }
         }
         Ok(())
@@ -91,10 +98,24 @@ impl Planner<'_> {
             staged.get_or_insert(id.clone());
         }
         if let Some(package) = staged {
-            let reason = format!("its package {package} is not installed ({})", self.model.state(&package));
-            return Err(PlanError::FeatureUnavailable { name: name.to_owned(), reason });
+            let state = self.model.state(&package);
+            return Err(PlanError::FeatureOfPackage { name: name.to_owned(), package: package.to_string(), state });
         }
-        Err(PlanError::UnknownFeature { name: name.to_owned(), nearest: nearest(name, self.model.names()) })
+        self.find_unrecorded(name)
+    }
+
+    /// A feature that was never switched may have no record: the manifests of the installed packages know it. Those that are damaged
+    /// are not in its way.
+    fn find_unrecorded(&self, name: &str) -> Result<(PackageId, Arc<Package>), PlanError> {
+        let mut names: BTreeSet<String> = self.model.names().map(str::to_owned).collect();
+        for (id, _) in self.model.packages.iter().rev().filter(|(_, known)| known.state.is_installed()) {
+            let Ok(Some(manifest)) = self.model.manifest(id) else { continue };
+            if feature(&manifest, name).is_some() {
+                return Ok((id.clone(), manifest));
+            }
+            names.extend(manifest.features().map(|feature| feature.name.clone()));
+        }
+        Err(PlanError::UnknownFeature { name: name.to_owned(), nearest: nearest(name, names.iter().map(String::as_str)) })
     }
 
     fn select(&mut self, name: &str, by: Selector, depth: usize) -> Result<(), PlanError> {

@@ -32,7 +32,7 @@ use super::source::PackageSource;
 use super::state::State;
 use super::store::Store;
 
-pub use error::PlanError;
+pub use error::{PlanError, nearest};
 pub use verdict::{Decision, Reason, Verdict};
 
 /// What a recipe asks for.

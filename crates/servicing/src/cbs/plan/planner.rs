@@ -1,6 +1,6 @@
 //! From a request to a plan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -138,7 +138,7 @@ impl<'a> Planner<'a> {
         // The root's manifest was delivered: `PackageSource` has it.
         let Some(assessment) = Assessor::new(&self.model).assess(id, State::INSTALLED)? else { return Ok(false) };
         if let Some(verdicts) = verdicts {
-            explain(&self.model, &assessment, verdicts)?;
+            explain(&self.model, &assessment, &mut HashSet::new(), verdicts);
             verdicts.first_mut().into_iter().for_each(|root| root.reasons.push(Reason::Class { class: source.class }));
             return Ok(false);
         }
@@ -266,8 +266,12 @@ fn is_preinstallation(id: &PackageId) -> bool {
 }
 
 /// Verdicts on a package that does not apply, and on all that it carries.
-fn explain(model: &Model<'_>, assessment: &Assessment, verdicts: &mut Vec<Verdict>) -> Result<(), PlanError> {
-    let decision = if assessment.is_outdated() { Decision::Superseded } else { Decision::NotApplicable };
+fn explain(model: &Model<'_>, assessment: &Assessment, known: &mut HashSet<PackageId>, verdicts: &mut Vec<Verdict>) {
+    // Each package once, however many carry it.
+    if !known.insert(assessment.id.clone()) {
+        return;
+    }
+    let decision = if assessment.is_outdated { Decision::Superseded } else { Decision::NotApplicable };
     let state = model.state(&assessment.id);
     let verdict = |update, reasons| Verdict {
         package: assessment.id.clone(),
@@ -280,18 +284,14 @@ fn explain(model: &Model<'_>, assessment: &Assessment, verdicts: &mut Vec<Verdic
     };
     verdicts.push(verdict(None, assessment.reasons.clone()));
     if !assessment.has_parents {
-        return Ok(());
+        return;
     }
     for (update, assessed) in assessment.manifest.updates.iter().zip(&assessment.updates) {
         if assessed.children.is_empty() {
             verdicts.push(verdict(Some(update.name.clone()), assessed.reasons.clone()));
         }
         for child in &assessed.children {
-            // Each package once, however many carry it.
-            if !verdicts.iter().any(|known| known.package == child.assessment.id) {
-                explain(model, &child.assessment, verdicts)?;
-            }
+            explain(model, &child.assessment, known, verdicts);
         }
     }
-    Ok(())
 }

@@ -4,6 +4,7 @@ use wimwright_practice::updates::{UpdateOptions, files};
 use wimwright_servicing::cbs::step::Packages;
 use wimwright_servicing::step::{Context, Step};
 
+use super::generated::{Members, apply, cabinet, payload, plain_image, sealed, updates, whole};
 use super::*;
 
 /// The practice medium's cumulative update, as a step on an image.
@@ -38,4 +39,29 @@ fn superseded_packages_go_with_what_they_own() {
     // Nothing of the first is left in the store.
     let left: Vec<_> = second.tree.walk().map(|(path, _)| path).filter(|path| path.contains("26100.4000")).collect();
     assert_eq!(left, Vec::<String>::new());
+}
+
+/// Two superseded packages have a component that nobody else has: one of them stays, so that what wins is not lost.
+#[test]
+fn a_winner_of_two_superseded_packages_stays() {
+    let version = |last| Version([10, 0, 26100, last]);
+    let image = plain_image();
+    let install =
+        |image: &Image, name: &str, members: Members| apply(&updates(vec![payload(name, cabinet(&sealed(members)))]), image).unwrap().0;
+    // Both bring `Part` of one version; the third, which supersedes them, is without it.
+    let brings = |last| whole("Example", version(last), &[("Part", version(1))]);
+    let image = install(&image, "one", brings(1));
+    let image = install(&image, "two", brings(2));
+    let image = install(&image, "three", whole("Example", version(3), &[("Other", version(3))]));
+    let cleaned = apply(&Packages { cleanup: true, allow_unsigned: true, ..Packages::default() }, &image).unwrap().0;
+    check(&cleaned, "amd64");
+    assert!(cleaned.tree.at("/Windows/System32/Part.exe").is_some());
+    let store = Store::read(&mut fresh(&cleaned), None).unwrap();
+    let left: Vec<_> = store
+        .packages()
+        .iter()
+        .filter(|(id, _)| id.name == "Example")
+        .map(|(id, record)| format!("{} {}", id.version, record.state))
+        .collect();
+    assert_eq!(left, ["10.0.26100.2 Superseded", "10.0.26100.3 Installed"]);
 }

@@ -6,7 +6,7 @@ mod cleaned;
 #[expect(dead_code, reason = "shared with the tests of the practice crate, which use more of it")]
 mod consistency;
 mod differentials;
-mod generated;
+pub mod generated;
 mod real;
 mod repaired;
 mod tampered;

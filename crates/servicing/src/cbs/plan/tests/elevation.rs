@@ -128,8 +128,11 @@ fn a_differential_waits_only_where_its_base_is() {
     let store = || Windows::new("9").store();
     same(&planned(&store(), &differential, &install(&[0])), &expected(""));
     same(&planned(&store(), &whole, &install(&[0])), &staged);
-    let base = Windows::new("9").stored(&manifest("Telnet@10.0.1.1", &[])).store();
-    same(&planned(&base, &differential, &install(&[0])), &staged);
+    // Not where only the manifest is left: the files went with the feature.
+    let removed = Windows::new("9").stored(&manifest("Telnet@10.0.1.1", &[]));
+    same(&planned(&removed.store(), &differential, &install(&[0])), &expected(""));
+    let base = Windows::new("9").payload("Telnet@10.0.1.1", "telnet.exe");
+    same(&planned(&base.store(), &differential, &install(&[0])), &staged);
     let made = plan(&store(), &differential, &install(&[0])).unwrap();
     let said = made.verdicts.iter().map(ToString::to_string).find(|said| said.contains("`telnet`")).unwrap();
     assert!(said.ends_with(&format!("the image has no version of {keyform} for its differentials to start from")), "{said}");

@@ -18,7 +18,7 @@ use crate::cbs::dictionary::Dictionary;
 use crate::cbs::plan::{Plan, PlanError, Request, plan};
 use crate::cbs::source::{PackageSource, Trust, open};
 use crate::cbs::state::State;
-use crate::cbs::store::{PACKAGES_FOLDER, SERVICING, Store, WINNERS};
+use crate::cbs::store::{PACKAGES_FOLDER, SERVICING, Store, WINNERS, payload_path};
 use crate::step::Payload;
 
 /// 2026-01-01.
@@ -216,6 +216,12 @@ impl Windows {
     pub fn stored(mut self, manifest: &str) -> Self {
         let component = wimwright_format::manifest::Component::parse(manifest.as_bytes()).unwrap();
         self.put(&crate::cbs::store::manifest_path(&component.identity.keyform()), manifest.as_bytes());
+        self
+    }
+
+    /// A file of a component in the store.
+    pub fn payload(mut self, name: &str, file: &str) -> Self {
+        self.put(&payload_path(&component(name).keyform(), file), b"contents");
         self
     }
 

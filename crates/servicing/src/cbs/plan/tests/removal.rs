@@ -47,7 +47,7 @@ fn what_a_package_alone_owns_goes_with_it_and_the_older_version_comes_back() {
 #[test]
 fn what_others_need_stays() {
     let error = refused(&store(), &[], &remove(&["Client"]));
-    assert_eq!(error.to_string(), format!("{} cannot be removed: {} would lose their parent", id("Client"), id("Client~de-DE")));
+    assert_eq!(error.to_string(), format!("{} cannot be removed: {} would be left without parent", id("Client"), id("Client~de-DE")));
     let both = planned(&store(), &[], &remove(&["Client", "Client~de-DE"]));
     assert!(both.contains("Client@10.0.1.1: Installed > Not Present") && both.contains("Client~de-DE@10.0.1.1: Installed > Not Present"));
     assert!(both.contains("Common@10.0.1.1: Installed > Installed hidden, of Server@10.0.1.0 and Server@10.0.1.1"), "{both}");
