@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use wimwright_format::archive::ArchiveError;
 use wimwright_format::catalog::{self, Catalog, Policy, Root};
 use wimwright_format::io::ReadAt;
 use wimwright_format::manifest::package::{PackageClass, classify};
@@ -24,6 +25,9 @@ use crate::step::Payload;
 
 /// Largest manifest or catalog in a delivery, in bytes: all are read before anything is proven. The largest real ones have 3 MB.
 const LARGEST_MANIFEST: u64 = 64 << 20;
+/// Payload that is kept from the pass that reads the manifests, in bytes, over all deliveries: what is small is decompressed once, and
+/// what is large takes no memory.
+const MOST_KEPT: u64 = 64 << 20;
 /// First bytes of a PSF.
 const PSF_MAGIC: &[u8] = b"PSTREAM\0";
 
@@ -272,6 +276,8 @@ pub struct PackageSource {
     files: HashMap<String, u64>,
     dictionary: Dictionary,
     decoded: Mutex<HashMap<String, SourceComponent>>,
+    /// All files that are no manifests, by names as in `files`, where they were kept.
+    kept: Option<BTreeMap<String, Arc<[u8]>>>,
 }
 
 impl fmt::Debug for PackageSource {
@@ -291,6 +297,7 @@ pub fn open(files: &[Payload], dictionary: &Dictionary, trust: &Trust) -> Result
     };
     let (psf, updates): (Vec<&Payload>, Vec<&Payload>) = files.iter().partition(|payload| starts_with_psf(payload));
     let mut sources = Vec::new();
+    let mut room = MOST_KEPT;
     for payload in updates {
         let file = || payload.name.clone();
         let update =
@@ -306,14 +313,22 @@ pub fn open(files: &[Payload], dictionary: &Dictionary, trust: &Trust) -> Result
                 let found: Option<Arc<dyn ReadAt>> = psf.iter().find(fits).map(|payload| payload.source.clone());
                 archive.psf = found;
             }
-            sources.push(PackageSource::read(payload.name.clone(), name, archive, dictionary, trust)?);
+            sources.push(PackageSource::read(payload.name.clone(), name, archive, dictionary, trust, &mut room)?);
         }
     }
     Ok(sources)
 }
 
 impl PackageSource {
-    fn read(file: String, name: String, archive: PackageArchive, dictionary: &Dictionary, trust: &Trust) -> Result<Self, SourceError> {
+    /// Reads the manifests; the payload, too, where there is `room` for it and it needs no deltas.
+    fn read(
+        file: String,
+        name: String,
+        archive: PackageArchive,
+        dictionary: &Dictionary,
+        trust: &Trust,
+        room: &mut u64,
+    ) -> Result<Self, SourceError> {
         let files = archive.files();
         let is_manifest = |name: &str| {
             let lower = name.to_ascii_lowercase();
@@ -322,13 +337,26 @@ impl PackageSource {
         if let Some((member, length)) = files.iter().find(|(member, length)| is_manifest(member) && *length > LARGEST_MANIFEST) {
             return Err(SourceError::TooLarge { file: name, member: member.clone(), length: *length });
         }
-        let read = Mutex::new(BTreeMap::<String, Arc<[u8]>>::new());
-        let made = archive.make(&is_manifest, &|name, bytes| {
-            read.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_ascii_lowercase(), bytes.into());
-            Ok(())
-        });
-        made.map_err(|source| SourceError::Files { file: name.clone(), source: source.into() })?;
-        let members = read.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let read = |select: &(dyn Fn(&str) -> bool + Sync)| -> Result<BTreeMap<String, Arc<[u8]>>, FilesError> {
+            let read = Mutex::new(BTreeMap::<String, Arc<[u8]>>::new());
+            archive.make(select, &|name, bytes| {
+                read.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_ascii_lowercase(), bytes.into());
+                Ok(())
+            })?;
+            Ok(read.into_inner().unwrap_or_else(PoisonError::into_inner))
+        };
+        let total = files.iter().fold(0_u64, |sum, (_, length)| sum.saturating_add(*length));
+        let fits = matches!(archive.layout, Layout::Expanded) && total <= *room;
+        // A file that cannot be read is the business of who needs it.
+        let all = if fits { read(&|_| true).ok() } else { None };
+        let (members, kept) = match all {
+            Some(all) => {
+                *room -= total;
+                let (manifests, payload): (BTreeMap<_, _>, BTreeMap<_, _>) = all.into_iter().partition(|(name, _)| is_manifest(name));
+                (manifests, Some(payload))
+            }
+            None => (read(&is_manifest).map_err(|source| SourceError::Files { file: name.clone(), source: source.into() })?, None),
+        };
         let mut source = Self {
             file,
             root: PackageId::from(&wimwright_format::manifest::Identity::default()),
@@ -341,6 +369,7 @@ impl PackageSource {
             files: HashMap::new(),
             dictionary: dictionary.clone(),
             decoded: Mutex::default(),
+            kept,
             name,
         };
         let mut root = None;
@@ -487,6 +516,15 @@ impl PackageSource {
     /// # Errors
     /// A file cannot be made, or `sink` fails.
     pub fn read_files(&self, wanted: &HashMap<String, ()>, sink: &wimwright_format::msu::Sink) -> Result<(), SourceError> {
+        if let Some(kept) = &self.kept {
+            for (name, bytes) in kept.iter().filter(|(name, _)| wanted.contains_key(*name)) {
+                sink(name, bytes).map_err(|source| {
+                    let source = FilesError::Archive(ArchiveError::Visit { name: name.clone(), source });
+                    SourceError::Files { file: self.name.clone(), source: source.into() }
+                })?;
+            }
+            return Ok(());
+        }
         let made = self
             .archive
             .make(&|name| wanted.contains_key(&name.to_ascii_lowercase()), &|name, bytes| sink(&name.to_ascii_lowercase(), bytes));
@@ -511,6 +549,47 @@ mod tests {
     fn payload(path: &std::path::Path) -> Payload {
         let source = FileSource::new(std::fs::File::open(path).unwrap()).unwrap();
         Payload { name: path.file_name().unwrap().to_string_lossy().into_owned(), sha256: [0; 32], source: Arc::new(source) }
+    }
+
+    /// What was kept of a small delivery is what a pass over a large one gives.
+    #[test]
+    fn payload_is_the_same_kept_or_not() {
+        use wimwright_practice::updates::{UpdateOptions, files};
+        let read = |source: &PackageSource, wanted: &HashMap<String, ()>| {
+            let read = Mutex::new(BTreeMap::new());
+            let keep = |name: &str, bytes: &[u8]| {
+                read.lock().unwrap().insert(name.to_owned(), bytes.to_vec());
+                Ok(())
+            };
+            source.read_files(wanted, &keep).unwrap();
+            read.into_inner().unwrap()
+        };
+        let payloads: Vec<Payload> = files(&UpdateOptions::default())
+            .unwrap()
+            .into_iter()
+            .map(|file| Payload { name: file.path, sha256: [0; 32], source: Arc::new(file.bytes) })
+            .collect();
+        let trust = Trust { allow_unsigned: true, ..Trust::microsoft(TIME) };
+        let mut read_files = 0;
+        for mut source in open(&payloads, &Dictionary::default(), &trust).unwrap() {
+            let all: HashMap<String, ()> = source.files.keys().map(|name| (name.clone(), ())).collect();
+            let one: HashMap<String, ()> = all.keys().take(1).map(|name| (name.clone(), ())).collect();
+            assert_eq!(source.kept.as_ref().map(BTreeMap::len), Some(all.len()), "{}", source.name);
+            let kept = (read(&source, &all), read(&source, &one));
+            source.kept = None;
+            assert_eq!((read(&source, &all), read(&source, &one)), kept, "{}", source.name);
+            assert_eq!((kept.0.len(), kept.1.len()), (all.len(), one.len()), "{}", source.name);
+            read_files += all.len();
+        }
+        assert!(read_files > 0);
+        // Without room nothing is kept.
+        for payload in &payloads {
+            for archive in Update::open(payload.source.clone()).unwrap().packages {
+                let (file, mut room) = (payload.name.clone(), 10);
+                let source = PackageSource::read(file.clone(), file, archive, &Dictionary::default(), &trust, &mut room).unwrap();
+                assert!(source.kept.is_none() && room == 10);
+            }
+        }
     }
 
     /// Every real package: signed by Microsoft, every manifest listed, every name as its identity says.
