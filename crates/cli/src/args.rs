@@ -16,6 +16,7 @@ pub struct Arguments {
 
 /// Options of every command
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
     /// How results are printed
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]

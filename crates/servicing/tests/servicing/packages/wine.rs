@@ -299,13 +299,18 @@ const OPENSSH: [(&str, &str); 5] = [
     (r"+ hkey_local_machine\system\controlset001\services\sharedaccess\", "Wine skips `firewallRule`"),
 ];
 
-const TERMINAL_SERVICES: [(&str, &str); 1] =
-    [("+ /windows/setup/scripts/", "Wine skips `mof`, which only Windows can compile: our script of the first start")];
+const TERMINAL_SERVICES: [(&str, &str); 2] =
+    [("+ /windows/setup/scripts/", "Wine skips `mof`, which only Windows can compile: our script of the first start"), NOT_DONE];
 
-const INTERNET_EXPLORER: [(&str, &str); 1] = [(
-    r"+ hkey_local_machine\software\microsoft\windows nt\currentversion\image file execution options\iexplore.exe!MitigationOptions = Qword",
-    "Wine knows no REG_QWORD: taken out for it",
-)];
+const INTERNET_EXPLORER: [(&str, &str); 2] = [
+    (
+        r"+ hkey_local_machine\software\microsoft\windows nt\currentversion\image file execution options\iexplore.exe!MitigationOptions = Qword",
+        "Wine knows no REG_QWORD: taken out for it",
+    ),
+    NOT_DONE,
+];
+
+const NOT_DONE: (&str, &str) = ("+ /windows/logs/wimwright-not-done.log", "our list of what neither of the two does");
 
 /// What Wine writes at its own start: its users, its display.
 const OF_WINE: [&str; 3] = [
