@@ -149,7 +149,7 @@ impl Scan<'_> {
 }
 
 /// The package and the update of a reference: the package's version is four numbers, what comes after them is the update's name.
-fn split_reference(text: &str) -> Option<(PackageId, &str)> {
+pub(super) fn split_reference(text: &str) -> Option<(PackageId, &str)> {
     let version = text.rfind('~')? + 1;
     let end = text.get(version..)?.match_indices('.').nth(3)?.0 + version;
     Some((text.get(..end)?.parse().ok()?, text.get(end + 1..)?))
