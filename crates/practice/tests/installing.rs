@@ -25,11 +25,17 @@ const NOW: u64 = 133_800_000_000_000_000;
 
 /// An image made to measure, and an edition of a medium in the folder.
 fn images(folder: &Path) -> [Image; 2] {
-    let package = |name: &str| PackageSpec::installed(format!("{name}~31bf3856ad364e35~amd64~~10.0.26100.1").parse().unwrap());
+    let package = |name: &str, language: &str| {
+        PackageSpec::installed(format!("{name}~31bf3856ad364e35~amd64~{language}~10.0.26100.1").parse().unwrap())
+    };
     let spec = StoreSpec {
         architecture: "amd64".into(),
         version: Version([10, 0, 26100, 1742]),
-        packages: vec![package("Microsoft-Windows-Foundation-Package"), package("Microsoft-Windows-Client-Features-Package")],
+        packages: vec![
+            package("Microsoft-Windows-Foundation-Package", ""),
+            package("Microsoft-Windows-Client-Features-Package", ""),
+            package("Microsoft-Windows-Client-LanguagePack-Package", "en-US"),
+        ],
         filler: 50,
         ..StoreSpec::default()
     };

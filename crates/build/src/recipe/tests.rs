@@ -603,7 +603,7 @@ fn slips_in_packages_are_shown_with_what_would_be_right() {
         ("features: { disable: [''] }", ["a name cannot be empty", "3:27"]),
         ("packages: [x]", ["expected a mapping, found a list", "3:15"]),
         ("servicing: { allow-unsigned: maybe }", ["expected true or false", "3:34"]),
-        ("servicing: { deferred: later }", ["unknown value `later`", "allowed: `defer`, `fail`"]),
+        ("servicing: { deferred: later }", ["unknown value `later`", "allowed: `defer`, `omit`, `fail`"]),
         ("servicing: { allow_unsigned: true }", ["unknown key `allow_unsigned`", "did you mean `allow-unsigned`?"]),
     ] {
         let message = told(body);

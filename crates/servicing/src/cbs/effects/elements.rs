@@ -33,6 +33,21 @@ pub const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("windowClass", "the loader reads it from the manifest of a side-by-side assembly"),
 ];
 
+/// Elements whose result depends on their text alone: what they set up stays as it is when a newer version of the component has the
+/// same text. The others also depend on the contents of files (`mof`, `gac`, `lodctr`), run a program, or nobody says on what they depend.
+const DEFINED_BY_TEXT: &[&str] = &[
+    "configuration",
+    "FeatureSettingsOverride",
+    "HTTPAI",
+    "imaging",
+    "installerRegistrations",
+    "instrumentation/counters",
+    "languagePack",
+    "memberships/categoryMembership/categoryInstance/shortCut",
+    "networkComponents",
+    "trustInfo/security/accessControl/trustees",
+];
+
 /// Elements that no public tool handles, and what is missing for them.
 const WITHOUT_TOOL: &[(&str, &str)] = &[
     ("appxRegistration", "an app of the system is registered by its installer; it does not appear until then"),
@@ -63,8 +78,12 @@ const NOT_KNOWN: &str = "no public source says what this element does";
 
 /// Looks an element up by its path, then by its name.
 fn find(table: &[(&str, &'static str)], element: &OtherElement) -> Option<&'static str> {
-    let matches = |key: &str| element.path.eq_ignore_ascii_case(key) || element.name().eq_ignore_ascii_case(key);
-    table.iter().find(|(key, _)| matches(key)).map(|(_, reason)| *reason)
+    table.iter().find(|(key, _)| is_called(element, key)).map(|(_, reason)| *reason)
+}
+
+/// True when a name of a table means the element.
+fn is_called(element: &OtherElement, name: &str) -> bool {
+    element.path.eq_ignore_ascii_case(name) || element.name().eq_ignore_ascii_case(name)
 }
 
 /// Attributes of the elements called `name` in an element kept, itself included.
@@ -88,9 +107,17 @@ impl Context<'_> {
 
     fn defer(&self, element: &OtherElement, deferred: &mut Vec<Deferred>) -> Result<(), EffectError> {
         let before = deferred.len();
+        let defined = DEFINED_BY_TEXT.iter().any(|name| is_called(element, name));
+        let definition = defined.then(|| element.xml.clone());
         let mut removals = 0_usize;
         let mut push = |what: String, command: Option<String>, reason: &str| {
-            deferred.push(Deferred { installer: element.path.clone(), what, command, reason: reason.to_owned() });
+            deferred.push(Deferred {
+                installer: element.path.clone(),
+                what,
+                command,
+                reason: reason.to_owned(),
+                definition: definition.clone(),
+            });
         };
         match element.path.as_str() {
             "mof" => {
@@ -139,7 +166,13 @@ impl Context<'_> {
         }
         // An element of a known name that holds nothing known.
         if deferred.len() == before && removals == 0 {
-            deferred.push(Deferred { installer: element.path.clone(), what: String::new(), command: None, reason: NOT_KNOWN.to_owned() });
+            deferred.push(Deferred {
+                installer: element.path.clone(),
+                what: String::new(),
+                command: None,
+                reason: NOT_KNOWN.to_owned(),
+                definition: None,
+            });
         }
         Ok(())
     }

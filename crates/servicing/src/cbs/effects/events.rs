@@ -170,6 +170,7 @@ impl Context<'_> {
                     command: None,
                     reason: "which trace session writes the log stands in the manifest of another component; its events are not logged"
                         .to_owned(),
+                    definition: Some(provider.to_owned()),
                 });
                 return Ok(());
             }
@@ -241,5 +242,6 @@ fn deferred_setting(channel: &Channel, element: &str, option: &str, value: &str,
         what: channel.name.clone(),
         command,
         reason: reason.to_owned(),
+        definition: Some(value.to_owned()),
     }
 }

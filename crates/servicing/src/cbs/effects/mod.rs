@@ -161,6 +161,17 @@ pub struct Deferred {
     pub command: Option<String>,
     /// Why it is not done here, and what is missing until it is done.
     pub reason: String,
+    /// What the manifest says of it, when the result depends on nothing else. `None` when it also depends on the contents of files, or
+    /// when no source says on what.
+    pub definition: Option<String>,
+}
+
+impl Deferred {
+    /// True when an older version of the component asks for the very same: once that was done, nothing is left to do.
+    #[must_use]
+    pub fn is_same_as(&self, older: &Self) -> bool {
+        self.definition.is_some() && (&self.installer, &self.what, &self.definition) == (&older.installer, &older.what, &older.definition)
+    }
 }
 
 /// Why the effects of a component are not known.

@@ -164,5 +164,6 @@ fn unknown_category(membership: &Membership) -> Deferred {
         what: membership.category.clone(),
         command: None,
         reason: "no public source says what belonging to this category does".to_owned(),
+        definition: None,
     }
 }

@@ -26,6 +26,7 @@ impl Context<'_> {
                 what: name,
                 command,
                 reason: "the binary form of registered tasks is not public; the task does not run until it is registered".to_owned(),
+                definition: Some(task),
             });
         }
         Ok(())

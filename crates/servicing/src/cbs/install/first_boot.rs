@@ -3,9 +3,13 @@
 //!
 //! There is one script, whatever is installed one after another: commands of components that win are added before its end, those of
 //! components that do so no more are taken out, and with the last command the script and its call go.
+//!
+//! Parts without a command are not done by anybody. A list in the image names them, so that later servicing, and whoever looks at the
+//! installed Windows, knows.
 
 use wimwright_image::Image;
 
+use super::project::Left;
 use super::write::remove;
 use super::{InstallError, image_path};
 use crate::cbs::effects::{Deferred, first_boot_script};
@@ -13,17 +17,38 @@ use crate::files::NewFile;
 
 const SCRIPT: &str = "/Windows/Setup/Scripts/wimwright-first-boot.cmd";
 const COMPLETE: &str = "/Windows/Setup/Scripts/SetupComplete.cmd";
+const NOT_DONE: &str = "/Windows/Logs/wimwright-not-done.log";
 const CALL: &str = "call \"%WINDIR%\\Setup\\Scripts\\wimwright-first-boot.cmd\"\r\n";
 
-/// Takes what `former` components left to Windows out of the script, and adds what the new winners do. Each is a deferred part with
-/// the keyform of its component.
-pub(super) fn update(
-    image: &mut Image,
-    added: &[(String, Deferred)],
-    former: &[(String, Deferred)],
-    time: u64,
-) -> Result<(), InstallError> {
-    let (added, former) = (first_boot_script(added), first_boot_script(former));
+/// What earlier servicing of the image left undone: nothing of it has happened, as Windows has not started since.
+pub(super) struct Waiting {
+    script: String,
+    not_done: String,
+}
+
+impl Waiting {
+    pub fn read(image: &Image) -> Result<Self, InstallError> {
+        Ok(Self { script: read(image, SCRIPT)?, not_done: read(image, NOT_DONE)? })
+    }
+
+    /// True when a part of a component is still to be done.
+    pub fn has(&self, component: &str, part: &Deferred) -> bool {
+        match &part.command {
+            Some(command) => commands(&self.script).iter().any(|(_, known)| known.starts_with(command.as_str())),
+            None => self.not_done.lines().any(|line| line == not_done(component, part)),
+        }
+    }
+}
+
+/// The line of the list for a part that nobody does.
+fn not_done(component: &str, part: &Deferred) -> String {
+    format!("{component}: {} {}: {}", part.installer, part.what.replace(|c: char| c.is_control(), " "), part.reason)
+}
+
+/// Takes what former winners left to Windows out of the script and the list, and adds what the new ones do.
+pub(super) fn update(image: &mut Image, left: &Left, time: u64) -> Result<(), InstallError> {
+    update_list(image, left, time)?;
+    let (added, former) = (first_boot_script(&left.added), first_boot_script(&left.former));
     let Some(model) = added.as_deref().or(former.as_deref()) else { return Ok(()) };
     let known = read(image, SCRIPT)?;
     let gone = commands(former.as_deref().unwrap_or_default());
@@ -53,6 +78,17 @@ pub(super) fn update(
         }
     }
     put(image, COMPLETE, &known, &complete, time)
+}
+
+fn update_list(image: &mut Image, left: &Left, time: u64) -> Result<(), InstallError> {
+    let lines = |parts: &[(String, Deferred)]| -> Vec<String> {
+        parts.iter().filter(|(_, part)| part.command.is_none()).map(|(component, part)| not_done(component, part)).collect()
+    };
+    let (added, former) = (lines(&left.added), lines(&left.former));
+    let known = read(image, NOT_DONE)?;
+    let kept = known.lines().filter(|line| former.iter().chain(&added).all(|other| other != line));
+    let text: String = kept.chain(added.iter().map(String::as_str)).map(|line| format!("{line}\r\n")).collect();
+    put(image, NOT_DONE, &known, &text, time)
 }
 
 /// The commands of a script, each with the remark before it.

@@ -27,6 +27,7 @@ use super::source::{PackageSource, Signature, SourceError};
 use super::state::State;
 use super::store::{Store, StoreError};
 use crate::step::{Certainty, StepError};
+use first_boot::Waiting;
 pub(super) use resolve::component_deployments;
 use resolve::{Resolution, Resolver};
 
@@ -268,17 +269,17 @@ pub fn install(
     let resolution = Resolver { store, sources }.resolve(changes)?;
     let made = payload::make(store, sources, &resolution)?;
     let effects = Known::read(store, &resolution)?;
-    let mut done = BTreeMap::<String, Done>::new();
-    project::note_deferred(&resolution, &effects, &mut done);
-    let deferred: Vec<(String, Deferred)> =
-        done.iter().flat_map(|(keyform, done)| done.deferred.iter().map(|deferred| (keyform.clone(), deferred.clone()))).collect();
-    refuse_deferred(&deferred, options.deferred)?;
+    let left = project::left(&resolution, &effects, &Waiting::read(image)?);
+    refuse_deferred(&left.added, options.deferred)?;
     let gone = write::stage(image, &resolution, &effects, made, options.time)?;
-    project::project(image, &resolution, &effects, options.time, &mut done)?;
+    let mut done = project::project(image, &resolution, &effects, &left, options.time)?;
     gone.remove(image)?;
-    first_boot::update(image, &deferred, &project::former_deferred(&resolution, &effects), options.time)?;
+    first_boot::update(image, &left, options.time)?;
     register::packages(image, sources, changes, &resolution, options.time)?;
     image.commit(options.time)?;
+    for (keyform, part) in left.added {
+        done.entry(keyform).or_default().deferred.push(part);
+    }
     Ok(report(sources, changes, &resolution, &done))
 }
 

@@ -9,6 +9,7 @@ use wimwright_format::regf::{self, Data, Hive, KeyId, ValueKind};
 use wimwright_image::registry::{HiveFile, RegistryPath};
 use wimwright_image::{Image, ImageError, ImagePath};
 
+use super::first_boot::Waiting;
 use super::resolve::Resolution;
 use super::{Done, InstallError, Known, image_path};
 use crate::cbs::effects::{Deferred, Effects, ObsoleteValue, Operation, RegistryEffect, ValueEffect, obsolete};
@@ -30,20 +31,36 @@ fn changes(resolution: &Resolution) -> Vec<Change> {
     resolution.families.values().map(one).filter(|change| change.before != change.after).collect()
 }
 
-/// Notes what of the new winners only Windows can finish.
-pub(super) fn note_deferred(resolution: &Resolution, effects: &Known, done: &mut BTreeMap<String, Done>) {
-    for keyform in changes(resolution).into_iter().filter_map(|change| change.after) {
-        if let Some(known) = effects.get(&keyform) {
-            done.entry(keyform).or_default().deferred.clone_from(&known.deferred);
-        }
+/// Parts that only Windows can finish, each with the keyform of its component.
+pub(super) struct Left {
+    /// Of the new winners: what the installers of Windows have not done for the version before.
+    pub added: Vec<(String, Deferred)>,
+    /// Of the former winners.
+    pub former: Vec<(String, Deferred)>,
+}
+
+impl Left {
+    /// True when the command of a part that is left to Windows reads the file.
+    fn reads(&self, path: &str) -> bool {
+        self.added.iter().any(|(_, part)| part.command.as_ref().is_some_and(|command| command.contains(path)))
     }
 }
 
-/// What former winners had left to Windows, with their keyforms.
-pub(super) fn former_deferred(resolution: &Resolution, effects: &Known) -> Vec<(String, Deferred)> {
-    let former = changes(resolution).into_iter().filter_map(|change| change.before);
-    let known = former.filter_map(|keyform| Some((effects.get(&keyform)?, keyform)));
-    known.flat_map(|(effects, keyform)| effects.deferred.iter().map(move |deferred| (keyform.clone(), deferred.clone()))).collect()
+/// What the change of winners leaves to Windows. A part that the version before has in the same words is done already, unless it
+/// `waits` for the first start itself, or was left out.
+pub(super) fn left(resolution: &Resolution, effects: &Known, waiting: &Waiting) -> Left {
+    let mut left = Left { added: Vec::new(), former: Vec::new() };
+    for Change { before, after } in changes(resolution) {
+        let parts = |keyform: &Option<String>| {
+            let known = keyform.as_ref().and_then(|keyform| Some((keyform, effects.get(keyform)?)));
+            known.into_iter().flat_map(|(keyform, effects)| effects.deferred.iter().map(|part| (keyform.clone(), part.clone()))).collect()
+        };
+        let (old, new): (Vec<_>, Vec<_>) = (parts(&before), parts(&after));
+        let is_done = |part: &Deferred| old.iter().any(|(keyform, older)| part.is_same_as(older) && !waiting.has(keyform, older));
+        left.added.extend(new.into_iter().filter(|(_, part)| !is_done(part)));
+        left.former.extend(old);
+    }
+    left
 }
 
 /// Projects the new winners and takes back what the old ones did.
@@ -51,9 +68,10 @@ pub(super) fn project(
     image: &mut Image,
     resolution: &Resolution,
     effects: &Known,
+    left: &Left,
     time: u64,
-    done: &mut BTreeMap<String, Done>,
-) -> Result<(), InstallError> {
+) -> Result<BTreeMap<String, Done>, InstallError> {
+    let mut done = BTreeMap::<String, Done>::new();
     let changes = changes(resolution);
     let none = Effects::default();
     let of = |keyform: &Option<String>| keyform.as_ref().and_then(|keyform| effects.get(keyform)).unwrap_or(&none);
@@ -66,6 +84,14 @@ pub(super) fn project(
         let Some(keyform) = &change.after else { continue };
         let done = done.entry(keyform.clone()).or_default();
         done.files += project_files(image, keyform, of(&change.after), of(&change.before), change.before.as_deref(), time)?;
+    }
+    for change in &changes {
+        let Some(keyform) = &change.after else { continue };
+        for file in of(&change.after).new_files.iter().filter(|file| left.reads(&file.path)) {
+            let blob = image.blobs.add_bytes(file.contents.clone());
+            NewFile { attributes: None, security: None, time }.put_blob(image, &image_path(keyform, &file.path)?, blob)?;
+            done.entry(keyform.clone()).or_default().files += 1;
+        }
     }
     for change in &changes {
         let Some(keyform) = &change.before else { continue };
@@ -99,7 +125,7 @@ pub(super) fn project(
             Ok::<_, ImageError>(())
         })?;
     }
-    Ok(())
+    Ok(done)
 }
 
 /// Names and values that winners of the plan make.
@@ -171,11 +197,6 @@ fn project_files(
             image.tree.link(&stored, &path)?;
             names += 1;
         }
-    }
-    for file in &new.new_files {
-        let blob = image.blobs.add_bytes(file.contents.clone());
-        NewFile { attributes: None, security: None, time }.put_blob(image, &image_path(keyform, &file.path)?, blob)?;
-        names += 1;
     }
     Ok(names)
 }

@@ -134,9 +134,9 @@ fn real_footprint_of_an_installed_package() {
     };
     let made = resolution.components.iter().map(|(keyform, touched)| (keyform.clone(), stand_in(touched))).collect();
     let effects = Known::read(&store, &resolution).unwrap();
-    let mut done = BTreeMap::new();
+    let left = project::left(&resolution, &effects, &Waiting::read(&image).unwrap());
     let gone = write::stage(&mut image, &resolution, &effects, made, TIME).unwrap();
-    project::project(&mut image, &resolution, &effects, TIME, &mut done).unwrap();
+    project::project(&mut image, &resolution, &effects, &left, TIME).unwrap();
     gone.remove(&mut image).unwrap();
     register::packages(&mut image, &sources, &changes, &resolution, TIME).unwrap();
     image.commit(TIME).unwrap();

@@ -191,6 +191,34 @@ fn what_nobody_would_do_is_an_error_unless_it_is_left_out_by_name() {
     assert_eq!(report.packages[0].certainty, Certainty::Deferred);
 }
 
+#[test]
+fn what_windows_did_for_the_same_words_of_an_older_version_is_done() {
+    const NOT_DONE: &str = "/Windows/Logs/wimwright-not-done.log";
+    let package = |version, element| with_element("One", version, "First", element);
+    let step = |update: Payload, deferred| Packages { deferred, ..updates(vec![update]) };
+    let omitted = done(&step(package(V1, "<imaging a=\"1\"/><unattendActions/>"), DeferredPolicy::Omit), &plain_image());
+    let listed = text(&omitted, NOT_DONE).unwrap();
+    let of = identity("First", V1).keyform();
+    let starts = [format!("{of}: imaging : "), format!("{of}: unattendActions : ")];
+    assert!(listed.lines().count() == 2 && listed.lines().zip(&starts).all(|(line, start)| line.starts_with(start)), "{listed}");
+    // Nobody has done it yet, so that the newer version does not find it done.
+    let same = || package(V2, "<imaging a=\"1\"/>");
+    assert!(apply(&step(same(), DeferredPolicy::Defer), &omitted).is_err());
+    let (newer, report) = apply(&step(same(), DeferredPolicy::Omit), &omitted).unwrap();
+    assert_eq!(report.packages[0].deferred.len(), 1);
+    assert!(text(&newer, NOT_DONE).unwrap().starts_with(&format!("{}: imaging : ", identity("First", V2).keyform())));
+    // In an image whose older version Windows installed, it is done.
+    let mut by_windows = omitted;
+    let path = wimwright_image::ImagePath::parse(NOT_DONE).unwrap();
+    by_windows.tree.remove(&path).unwrap();
+    let (newer, report) = apply(&step(same(), DeferredPolicy::Fail), &by_windows).unwrap();
+    assert_eq!((report.certainty, text(&newer, NOT_DONE)), (Certainty::Exact, None));
+    // Other words, and what also depends on files, are not.
+    for element in ["<imaging a=\"2\"/>", "<unattendActions/>"] {
+        assert!(apply(&step(package(V2, element), DeferredPolicy::Defer), &by_windows).is_err(), "{element}");
+    }
+}
+
 fn real_payload(file: &str) -> Option<Payload> {
     let bytes = std::fs::read(wimwright_testkit::test_data(&format!("msu_cab/{file}"))?).unwrap();
     Some(Payload { name: file.to_owned(), sha256: Sha256::digest(&bytes).into(), source: Arc::new(bytes) })

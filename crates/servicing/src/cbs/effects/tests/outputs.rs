@@ -100,6 +100,7 @@ fn the_first_boot_script() {
         what: what.to_owned(),
         command: command.map(str::to_owned),
         reason: "r".to_owned(),
+        definition: None,
     };
     let items = [
         ("a".to_owned(), item("mof", "x\r\ndel & %y", Some("mofcomp.exe \"x\""))),
