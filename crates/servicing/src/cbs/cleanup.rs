@@ -24,9 +24,12 @@ use super::store::{PackageRecord, SERVICING, Store, StoreError};
 pub fn superseded(store: &Store) -> Result<Vec<PackageChange>, StoreError> {
     let mut changes = Vec::new();
     for (id, record) in store.packages().iter().filter(|(_, record)| record.state == State::SUPERSEDED) {
-        let current = |owner: &PackageId| store.packages().get(owner).is_some_and(|owner| owner.state != State::SUPERSEDED);
-        let owned = record.owners.keys().any(|owner| owner != id && current(owner));
-        if owned || is_checkpoint(store, id)? {
+        let mut kept = is_checkpoint(store, id)?;
+        for owner in record.owners.keys().filter(|owner| *owner != id) {
+            let current = store.packages().get(owner).is_some_and(|owner| owner.state != State::SUPERSEDED);
+            kept |= current || is_checkpoint(store, owner)?;
+        }
+        if kept {
             continue;
         }
         let removed = with_owned(store, id);

@@ -1,7 +1,9 @@
 //! The records of packages: manifests and catalogs in the image, keys in the SOFTWARE hive, winners.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest, Sha256};
-use wimwright_format::manifest::package::{Elevation, Payload};
+use wimwright_format::manifest::package::{Elevation, PackageClass, Payload};
 use wimwright_format::manifest::{Identity, PackageId, Version};
 use wimwright_format::regf::{self, Data, Hive};
 use wimwright_image::registry::HiveFile;
@@ -19,6 +21,11 @@ use crate::files::NewFile;
 const CATALOG_ROOT: &str = "/Windows/System32/CatRoot/{F750E6C3-38EE-11D1-85E5-00C04FC295EE}";
 /// Marks an entry of `Owners`, beside the state (seen in CMD.Injector's export; what it says is not public).
 const OWNER_FLAG: u32 = 0x2_0000;
+/// What the manifest of a cumulative update has somewhere when later ones start from it, and what marks it below `Packages`
+/// (abbodi1406's W10UI looks for no more than the word; how the manifest says it is not public).
+const BASELINE: &str = "Baseline";
+/// Packages of Windows PE that carry the mark as their checkpoint does (W10UI).
+const PREINSTALLATION: [&str; 2] = ["Microsoft-Windows-WinPE-Package", "Microsoft-Windows-WinPE-LanguagePack-Package"];
 /// What the servicing stack's component is called.
 const SERVICING_STACK: &str = "microsoft-windows-servicingstack";
 
@@ -39,6 +46,7 @@ pub(super) fn packages(
             for change in changes {
                 package_keys(hive, change, time)?;
             }
+            mark_checkpoints(hive, sources, changes, time)?;
             for ((family, bucket), change) in &resolution.families {
                 winner(hive, family, bucket, change, time)?;
             }
@@ -168,6 +176,37 @@ fn package_keys(hive: &mut Hive, change: &PackageChange, time: u64) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Marks checkpoints, with those of their packages of which another version has the mark already.
+fn mark_checkpoints(hive: &mut Hive, sources: &[PackageSource], changes: &[PackageChange], time: u64) -> Result<(), regf::Error> {
+    let source_of = |change: &PackageChange| sources.get(change.source?).filter(|source| is_checkpoint(source));
+    let of_checkpoints: Vec<_> =
+        changes.iter().filter(|change| change.after.is_staged()).filter_map(|change| Some((&change.package, source_of(change)?))).collect();
+    if of_checkpoints.is_empty() {
+        return Ok(());
+    }
+    let mut marked = BTreeSet::new();
+    if let Some(packages) = hive.open(&format!("{SERVICING}\\Packages"))? {
+        for key in hive.subkeys(packages)? {
+            if let (Some(_), Ok(id)) = (hive.value(key, BASELINE)?, hive.name(key)?.parse::<PackageId>()) {
+                marked.insert(id.with_version(Version::ZERO));
+            }
+        }
+    }
+    for (id, source) in of_checkpoints {
+        let preinstallation = PREINSTALLATION.iter().any(|name| name.eq_ignore_ascii_case(&id.name));
+        if *id == source.root || preinstallation || marked.contains(&id.with_version(Version::ZERO)) {
+            let key = hive.create_path(&format!("{SERVICING}\\Packages\\{id}"), time)?;
+            hive.set_data(key, BASELINE, &Data::Dword(1), time)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_checkpoint(source: &PackageSource) -> bool {
+    let says = |bytes: &[u8]| bytes.windows(BASELINE.len()).any(|word| word.eq_ignore_ascii_case(BASELINE.as_bytes()));
+    source.class == PackageClass::Cumulative && source.package(&source.root).is_some_and(|root| says(&root.manifest_bytes))
 }
 
 /// A value of an index by which the servicing stack finds packages.
