@@ -282,6 +282,11 @@ impl Store {
         &self.tree
     }
 
+    /// The image's bytes.
+    pub(super) fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
     /// The winners of a component family by `major.minor`; none when no version is installed.
     ///
     /// # Errors

@@ -150,7 +150,7 @@ pub fn verify(image: &mut Image, store: &Store, progress: &(dyn Fn(usize, usize)
 }
 
 /// Every family with its winning versions.
-fn winners(store: &Store) -> Result<Vec<(String, Version)>, StoreError> {
+pub(super) fn winners(store: &Store) -> Result<Vec<(String, Version)>, StoreError> {
     let names = registry::subkey_names(store.software_hive(), WINNERS);
     let names = names.map_err(|source| StoreError::Hive { path: HiveFile::Software.path(), source })?;
     let mut winners = Vec::new();
