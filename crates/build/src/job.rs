@@ -149,7 +149,7 @@ impl Job<'_> {
         let begun = self.events.elapsed();
         let Self { recipe, recipe_name, medium, outputs, threads: _, library, events, started, tool_version } = self;
         let medium_stamp = medium_stamp(&medium);
-        let plan = Plan::new(recipe, medium)?;
+        let plan = Plan::new(recipe, medium, &outputs, library)?;
         if !plan.setup.is_empty()
             && let Some(output) = outputs.iter().find(|output| !matches!(output, Output::Iso(_) | Output::Folder(_)))
         {

@@ -58,14 +58,24 @@ impl From<OutsideWindow> for CabinetLzxError {
 }
 
 /// Bits of one frame.
+#[derive(Clone, Copy)]
 struct Bits<'a> {
     input: &'a [u8],
     /// Bytes of `input` that were moved into `buffer`; counts whole words, so it can pass the end by one.
     position: usize,
-    /// The next bits, from the highest bit on; zeros behind them.
+    /// The next bits, from the highest bit on. Behind the `count` bits that were taken in stand those that follow in the
+    /// input, as far as they were read, or zeros.
     buffer: u64,
-    /// Bits in `buffer`.
+    /// Bits of `buffer` that were taken in.
     count: u32,
+}
+
+/// The four 16-bit little-endian words of `bytes`, the first one highest.
+#[inline]
+fn four_words(bytes: [u8; 8]) -> u64 {
+    const SECOND: u64 = 0x0000_FFFF_0000_FFFF;
+    let pairs = u64::from_le_bytes(bytes).rotate_left(32);
+    (pairs & SECOND) << 16 | (pairs >> 16) & SECOND
 }
 
 impl<'a> Bits<'a> {
@@ -73,24 +83,40 @@ impl<'a> Bits<'a> {
         Self { input, position: 0, buffer: 0, count: 0 }
     }
 
+    /// Takes in as many words as there is room for: at least 48 bits are there afterwards, unless the input ends.
     #[inline]
     fn refill(&mut self) {
-        while self.count <= 48 {
+        if let Some(bytes) = self.input.get(self.position..).and_then(<[u8]>::first_chunk) {
+            // Of the last word what has no room is read again next time, to the same place.
+            self.buffer |= four_words(*bytes) >> self.count;
+            let words = (63 - self.count) / 16;
+            self.count += 16 * words;
+            self.position += 2 * words as usize;
+        } else {
+            // By value: a loop can keep the bits in registers.
+            *self = self.refilled_at_end();
+        }
+    }
+
+    #[cold]
+    fn refilled_at_end(mut self) -> Self {
+        while self.count < 48 {
             let word = match self.input.get(self.position..) {
                 Some([low, high, ..]) => u16::from_le_bytes([*low, *high]),
                 Some([low]) => u16::from(*low),
-                _ => return,
+                _ => break,
             };
             self.buffer |= u64::from(word) << (48 - self.count);
             self.count += 16;
             self.position += 2;
         }
+        self
     }
 
-    /// The next `length` bits (1 to 32), without taking them.
+    /// The next `length` bits (0 to 32), without taking them.
     #[inline]
     fn peek(&self, length: u32) -> u32 {
-        (self.buffer >> (64 - length)) as u32
+        (self.buffer >> 1 >> (63 - length)) as u32
     }
 
     #[inline]
@@ -100,16 +126,19 @@ impl<'a> Bits<'a> {
         Ok(())
     }
 
-    /// Takes `length` bits (0 to 32).
+    /// Takes `length` bits (0 to 32) of those that are there.
     #[inline]
-    fn read(&mut self, length: u32) -> Result<u32, CabinetLzxError> {
-        if length == 0 {
-            return Ok(0);
-        }
-        self.refill();
+    fn next(&mut self, length: u32) -> Result<u32, CabinetLzxError> {
         let value = self.peek(length);
         self.take(length)?;
         Ok(value)
+    }
+
+    /// Takes `length` bits (0 to 32).
+    #[inline]
+    fn read(&mut self, length: u32) -> Result<u32, CabinetLzxError> {
+        self.refill();
+        self.next(length)
     }
 
     /// Ends the bit stream before an uncompressed block: 1 to 16 bits of padding up to the next word.
@@ -377,14 +406,14 @@ impl CabinetLzxDecoder {
 
     /// Decodes what of a compressed block lies in this frame.
     fn compressed<const ALIGNED: bool>(&mut self, bits: &mut Bits) -> Result<(), CabinetLzxError> {
-        let run = self.block_left.min(self.window.left());
-        // Where `left` of the window stands when the run is decoded.
-        let end = self.window.left() - run;
-        while self.window.left() > end {
-            bits.refill();
-            let symbol = self.main.symbol(bits)?;
+        let length = self.block_left.min(self.window.left());
+        let mut run = self.window.run(length);
+        let mut bits_left = *bits;
+        while run.left() > 0 {
+            bits_left.refill();
+            let symbol = self.main.symbol(&mut bits_left)?;
             let Some(matched) = symbol.checked_sub(LITERALS) else {
-                self.window.push(symbol as u8);
+                run.push(symbol as u8);
                 continue;
             };
             let mut length = matched % 8 + 2;
@@ -392,7 +421,8 @@ impl CabinetLzxDecoder {
                 if self.length.is_empty() {
                     return Err(CabinetLzxError::Tree);
                 }
-                length += self.length.symbol(bits)?;
+                length += self.length.symbol(&mut bits_left)?;
+                bits_left.refill();
             }
             let distance = match matched / 8 {
                 slot @ 0..=2 => {
@@ -400,25 +430,24 @@ impl CabinetLzxDecoder {
                     self.repeated[0]
                 }
                 slot => {
+                    // At most 17 bits, and 16 of a main symbol before them: they are there.
                     let (base, extra) = position_slot(slot as u32);
                     let footer = if ALIGNED && extra >= 3 {
-                        let high = bits.read(extra - 3)? << 3;
-                        bits.refill();
-                        high | self.aligned.symbol(bits)? as u32
+                        let high = bits_left.next(extra - 3)? << 3;
+                        high | self.aligned.symbol(&mut bits_left)? as u32
                     } else {
-                        bits.read(extra)?
+                        bits_left.next(extra)?
                     };
                     let distance = base + footer - 2;
                     self.repeated = [distance, self.repeated[0], self.repeated[1]];
                     distance
                 }
             };
-            if length > self.window.left() - end {
-                return Err(CabinetLzxError::Match);
-            }
-            self.window.copy(distance as usize, length)?;
+            run.copy(distance as usize, length)?;
         }
-        self.block_left -= run;
+        *bits = bits_left;
+        self.window.advance(length);
+        self.block_left -= length;
         Ok(())
     }
 }
@@ -473,7 +502,7 @@ fn read_lengths(bits: &mut Bits, pretree: &mut Code, lengths: &mut [u8]) -> Resu
 fn translate_calls(frame: &mut [u8], frame_offset: i32, size: i32) {
     let end = frame.len().saturating_sub(TRANSLATION_TAIL);
     let mut index = 0;
-    while let Some(found) = frame.get(index..end).and_then(|rest| rest.iter().position(|byte| *byte == 0xE8)) {
+    while let Some(found) = frame.get(index..end).and_then(|rest| memchr::memchr(0xE8, rest)) {
         index += found;
         let position = frame_offset.wrapping_add(index as i32);
         let Some(operand) = frame.get_mut(index + 1..).and_then(|rest| rest.first_chunk_mut::<4>()) else { return };

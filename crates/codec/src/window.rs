@@ -59,17 +59,23 @@ impl Window {
         &self.ring[self.frame..self.position]
     }
 
-    fn advance(&mut self, length: usize) {
+    /// Takes note of `length` bytes that a [`Run`] has written.
+    pub(crate) fn advance(&mut self, length: usize) {
         self.position += length;
         self.written = self.written.max(self.position);
+    }
+
+    /// The next `length` bytes, to be written; the caller has seen that they fit.
+    pub(crate) fn run(&mut self, length: usize) -> Run<'_> {
+        // Only the end of a frame can be the end of the ring, so this does not change while a frame is being written.
+        let wrapped = self.written == self.ring.len();
+        Run { reach: self.reach, wrapped, position: self.position, end: self.position + length, ring: &mut self.ring }
     }
 
     /// Writes one byte. The caller has seen that [`Self::left`] is not zero.
     #[inline]
     pub(crate) fn push(&mut self, byte: u8) {
-        if let Some(place) = self.ring.get_mut(self.position) {
-            *place = byte;
-        }
+        self.run(1).push(byte);
         self.advance(1);
     }
 
@@ -82,35 +88,74 @@ impl Window {
     /// Repeats `length` bytes from `distance` bytes ago.
     #[inline]
     pub(crate) fn copy(&mut self, distance: usize, length: usize) -> Result<(), OutsideWindow> {
-        if length > self.left() || distance == 0 || distance > self.reach {
-            return Err(OutsideWindow);
-        }
-        let size = self.ring.len();
-        if let Some(source) = self.position.checked_sub(distance) {
-            if distance >= STRIDE && self.position + length + STRIDE <= size {
-                for offset in (0..length).step_by(STRIDE) {
-                    let mut bytes = [0; STRIDE];
-                    bytes.copy_from_slice(&self.ring[source + offset..source + offset + STRIDE]);
-                    self.ring[self.position + offset..self.position + offset + STRIDE].copy_from_slice(&bytes);
-                }
-            } else {
-                for offset in 0..length {
-                    self.ring[self.position + offset] = self.ring[source + offset];
-                }
-            }
-        } else {
-            // What lies before the ring's start is its end, once it has been filled.
-            if self.written < size {
-                return Err(OutsideWindow);
-            }
-            let source = self.position + size - distance;
-            for offset in 0..length {
-                self.ring[self.position + offset] = self.ring[(source + offset) % size];
-            }
-        }
+        self.run(self.left()).copy(distance, length)?;
         self.advance(length);
         Ok(())
     }
+}
+
+/// A part of a frame while it is written. It stands apart from its [`Window`] so that a loop keeps it in registers.
+pub(crate) struct Run<'a> {
+    ring: &'a mut [u8],
+    reach: usize,
+    /// The ring has been filled once: what lies before its start is its end.
+    wrapped: bool,
+    /// Next byte to write.
+    position: usize,
+    end: usize,
+}
+
+impl Run<'_> {
+    /// Bytes that are still to be written.
+    #[inline]
+    pub(crate) fn left(&self) -> usize {
+        self.end - self.position
+    }
+
+    /// Writes one byte. The caller has seen that [`Self::left`] is not zero.
+    #[inline]
+    pub(crate) fn push(&mut self, byte: u8) {
+        if let Some(place) = self.ring.get_mut(self.position) {
+            *place = byte;
+        }
+        self.position += 1;
+    }
+
+    /// Repeats `length` bytes from `distance` bytes ago.
+    #[inline]
+    pub(crate) fn copy(&mut self, distance: usize, length: usize) -> Result<(), OutsideWindow> {
+        if length > self.left() || distance == 0 || distance > self.reach {
+            return Err(OutsideWindow);
+        }
+        let position = self.position;
+        self.position += length;
+        match position.checked_sub(distance) {
+            Some(source) if distance >= STRIDE && self.position + STRIDE <= self.ring.len() => {
+                for offset in (0..length).step_by(STRIDE) {
+                    self.ring.copy_within(source + offset..source + offset + STRIDE, position + offset);
+                }
+            }
+            Some(source) => repeat(self.ring, source, position, length),
+            None if self.wrapped => repeat_wrapped(self.ring, position + self.ring.len() - distance, position, length),
+            None => return Err(OutsideWindow),
+        }
+        Ok(())
+    }
+}
+
+/// Copies byte by byte, so that bytes just written are repeated.
+fn repeat(ring: &mut [u8], source: usize, position: usize, length: usize) {
+    for offset in 0..length {
+        ring[position + offset] = ring[source + offset];
+    }
+}
+
+/// Copies from the end of the ring, and what is left from its start.
+fn repeat_wrapped(ring: &mut [u8], source: usize, position: usize, length: usize) {
+    let first = length.min(ring.len() - source);
+    // What is read lies behind what is written.
+    ring.copy_within(source..source + first, position);
+    repeat(ring, 0, position + first, length - first);
 }
 
 #[cfg(test)]

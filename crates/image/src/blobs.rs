@@ -104,6 +104,16 @@ impl Blobs {
         Some(id)
     }
 
+    /// Like [`Self::add_bytes`], without copying them.
+    pub fn add_vec(&self, bytes: Vec<u8>) -> Option<BlobId> {
+        if bytes.is_empty() {
+            return None;
+        }
+        let id = BlobId(Sha1::digest(&bytes).into());
+        self.stage(id, Staged::Source(Arc::new(bytes)));
+        Some(id)
+    }
+
     /// Adds the contents of a source, which is read now for its hash and again when it is written. `None` when empty.
     ///
     /// # Errors
@@ -157,23 +167,47 @@ impl Blobs {
     /// # Errors
     /// It is missing, damaged, or larger than [`MAX_WHOLE_BLOB`].
     pub fn read(&self, id: &BlobId) -> Result<Arc<[u8]>, BlobError> {
+        match self.with(|inner| inner.staged.get(id).cloned()) {
+            Some(Staged::Bytes(bytes)) => Ok(bytes),
+            _ => self.read_to_vec(id).map(Into::into),
+        }
+    }
+
+    /// Like [`Self::read`], for whoever changes the bytes: with room for an eighth more, so that they can grow in place.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_to_vec(&self, id: &BlobId) -> Result<Vec<u8>, BlobError> {
         let staged = self.with(|inner| inner.staged.get(id).cloned());
         let size = self.size(id).ok_or(BlobError::Missing { id: *id })?;
         if size > MAX_WHOLE_BLOB {
             return Err(BlobError::TooLarge { id: *id, size });
         }
+        let (mut bytes, room) = (Vec::new(), (size + size / 8) as usize);
         match staged {
-            Some(Staged::Bytes(bytes)) => Ok(bytes),
+            Some(Staged::Bytes(staged)) => {
+                bytes.reserve_exact(room);
+                bytes.extend_from_slice(&staged);
+            }
             Some(Staged::Source(source)) => {
-                let mut bytes = vec![0; size as usize];
+                bytes.reserve_exact(room);
+                bytes.resize(size as usize, 0);
                 source.read_exact_at(&mut bytes, 0).map_err(|source| BlobError::Staged { source })?;
-                Ok(bytes.into())
             }
             None => {
                 let pack = self.pack_of(id).ok_or(BlobError::Missing { id: *id })?;
-                pack.read_blob(id, MAX_WHOLE_BLOB).map(Into::into).map_err(|source| BlobError::Read { id: *id, source })
+                let read = pack.for_each_blob::<wim::Error>([*id], |_, _, piece| {
+                    // Not before the first piece: a size that nothing stands behind is not allocated.
+                    if bytes.is_empty() {
+                        bytes.reserve_exact(room);
+                    }
+                    bytes.extend_from_slice(piece);
+                    Ok(())
+                });
+                read.map_err(|source| BlobError::Read { id: *id, source })?;
             }
         }
+        Ok(bytes)
     }
 
     /// Copies a blob of any size and checks its hash.

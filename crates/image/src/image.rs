@@ -126,8 +126,8 @@ impl Image {
         if let Some(loaded) = self.hives.get(&file) {
             return Ok(Some(loaded.hive.clone()));
         }
-        let Some(entry) = self.tree.at(file.path()).filter(|entry| entry.inode().contents.is_some()) else { return Ok(None) };
-        let primary = self.contents(entry)?;
+        let Some(primary) = self.tree.at(file.path()).and_then(|entry| entry.inode().contents) else { return Ok(None) };
+        let primary = self.blobs.read_to_vec(&primary)?;
         let mut logs = Vec::new();
         for path in log_paths(file) {
             if let Some(log) = self.tree.at(&path).filter(|log| !log.is_directory()) {
@@ -135,7 +135,7 @@ impl Image {
             }
         }
         let logs: Vec<_> = logs.iter().map(AsRef::as_ref).collect();
-        let hive = Hive::recover(primary.to_vec(), &logs).map_err(|source| ImageError::Hive { path: file.path().to_owned(), source })?;
+        let hive = Hive::recover(primary, &logs).map_err(|source| ImageError::Hive { path: file.path().to_owned(), source })?;
         let hive = Arc::new(hive);
         self.hives.insert(file, LoadedHive { hive: hive.clone(), changed: false });
         Ok(Some(hive))
@@ -160,16 +160,12 @@ impl Image {
     /// # Errors
     /// The tree cannot be changed.
     pub fn commit(&mut self, time: u64) -> Result<(), ImageError> {
-        for (file, loaded) in &mut self.hives {
-            if !std::mem::take(&mut loaded.changed) {
-                continue;
-            }
-            let bytes = loaded.hive.to_bytes();
+        let changed: Vec<HiveFile> = self.hives.iter().filter(|(_, loaded)| loaded.changed).map(|(file, _)| *file).collect();
+        for file in changed {
             // From now on the hive is what a reader of the file gets, with its new sequence numbers: what is done next must not
             // depend on whether this image stayed in memory.
-            let written = Hive::from_bytes(bytes.clone()).map_err(|source| ImageError::Hive { path: file.path().to_owned(), source })?;
-            loaded.hive = Arc::new(written);
-            let blob: Option<BlobId> = self.blobs.add_bytes(bytes);
+            let Some(loaded) = self.hives.remove(&file) else { continue };
+            let blob: Option<BlobId> = self.blobs.add_vec(Arc::unwrap_or_clone(loaded.hive).into_bytes());
             let path = crate::ImagePath::parse(file.path()).unwrap_or_default();
             // An edit that changed nothing leaves the file alone, its time included.
             if self.tree.get(&path).is_some_and(|entry| entry.inode().contents == blob) {
@@ -179,7 +175,7 @@ impl Image {
                 inode.contents = blob;
                 inode.written = time;
             })?;
-            for log in log_paths(*file) {
+            for log in log_paths(file) {
                 let path = crate::ImagePath::parse(&log).unwrap_or_default();
                 if self.tree.get(&path).is_some_and(|entry| entry.inode().contents.is_some()) {
                     self.tree.update(&path, |inode| {

@@ -242,12 +242,12 @@ pub(crate) fn hidden_update(package: &Package) -> String {
 /// A deployment of files of Windows.
 fn of_files(name: &str, package: &Identity, files: &[&SystemFile]) -> Deployment {
     let files = files.iter().map(|file| (file.component.clone(), file.payload.clone()));
-    Deployment { identity: deployment(name, package), components: components_of(files) }
+    Deployment { identity: deployment(name, package), components: components_of(files).into_iter().map(Component::assemble).collect() }
 }
 
 /// Components by their files, in the order of their first ones. Few have more than one: `winload.exe` and `winload.efi` belong
 /// together.
-pub(crate) fn components_of(files: impl Iterator<Item = (Identity, PayloadFile)>) -> Vec<Assembly> {
+pub(crate) fn components_of(files: impl Iterator<Item = (Identity, PayloadFile)>) -> Vec<Component> {
     let mut components: Vec<Component> = Vec::new();
     let mut places: HashMap<Identity, usize> = HashMap::new();
     for (identity, file) in files {
@@ -257,7 +257,7 @@ pub(crate) fn components_of(files: impl Iterator<Item = (Identity, PayloadFile)>
             None => components.push(Component::of_files(identity, vec![file])),
         }
     }
-    components.into_iter().map(Component::assemble).collect()
+    components
 }
 
 /// Type of the resource of `wcp.dll` that holds the dictionary.

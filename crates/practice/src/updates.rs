@@ -47,11 +47,14 @@ pub struct UpdateOptions {
     /// Files of the cumulative update, nearly all in a component of their own. The first 112 replace programs of the practice
     /// Windows, those after them belong to new versions of what [`crate::store::StoreSpec::filler`] made.
     pub files: usize,
+    /// Elements that the manifest of the cumulative update's first component has besides, for example one that only Windows' own
+    /// installers act on.
+    pub elements: &'static str,
 }
 
 impl Default for UpdateOptions {
     fn default() -> Self {
-        Self { revision: 4061, files: 6 }
+        Self { revision: 4061, files: 6, elements: "" }
     }
 }
 
@@ -66,7 +69,7 @@ pub fn files(options: &UpdateOptions) -> Result<Vec<RecipeFile>, Error> {
     let Version([major, minor, build, _]) = RELEASE;
     let version = Version([major, minor, build, revision]);
     let mut maker = PackageMaker { contents: &mut contents, architecture: "amd64", version };
-    let components = replaced(&mut maker, options.files)?;
+    let components = replaced(&mut maker, options)?;
     let rollup = maker.rollup(components);
     let stack = maker.servicing_stack(version)?;
     let mut maker = PackageMaker { contents: &mut contents, architecture: "amd64", version: RELEASE };
@@ -88,7 +91,7 @@ pub fn files(options: &UpdateOptions) -> Result<Vec<RecipeFile>, Error> {
 }
 
 /// Components in a new version, each with a program.
-fn replaced(maker: &mut PackageMaker<'_>, count: usize) -> Result<Vec<Assembly>, Error> {
+fn replaced(maker: &mut PackageMaker<'_>, options: &UpdateOptions) -> Result<Vec<Assembly>, Error> {
     let system = data::SYSTEM_FILES.iter().map(|name| (*name, "Windows/System32"));
     let programs = system.chain(data::DRIVERS.iter().map(|name| (*name, "Windows/System32/drivers")));
     let of_windows = programs.map(|(name, directory)| {
@@ -98,7 +101,7 @@ fn replaced(maker: &mut PackageMaker<'_>, count: usize) -> Result<Vec<Assembly>,
     let filler =
         (0..).map(|number| (format!("Practice-Filler-{number:05}"), format!("practice.filler.{number:05}.dll"), "Windows/System32"));
     let mut files = Vec::new();
-    for (component_name, name, directory) in of_windows.chain(filler).take(count) {
+    for (component_name, name, directory) in of_windows.chain(filler).take(options.files) {
         let mut program = Program::of_name(&name, true);
         program.version = maker.version.0;
         let seed = seed_of(&name) ^ u64::from(maker.version.0[3]);
@@ -107,7 +110,11 @@ fn replaced(maker: &mut PackageMaker<'_>, count: usize) -> Result<Vec<Assembly>,
         let identity = component(&component_name, maker.architecture, "neutral", maker.version);
         files.push((identity, file));
     }
-    Ok(components_of(files.into_iter()))
+    let mut components = components_of(files.into_iter());
+    if let Some(first) = components.first_mut() {
+        options.elements.clone_into(&mut first.elements);
+    }
+    Ok(components.into_iter().map(Component::assemble).collect())
 }
 
 /// The capability's package: a service, a rule of the firewall, a directory with its own security, programs and a value.

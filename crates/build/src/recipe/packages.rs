@@ -27,7 +27,8 @@ pub struct AddUpdate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
-    /// `native` for every package.
+    /// `native`; but `setup` for an update with a part that neither Wimwright nor a tool of Windows can do, if it is one cabinet, all outputs
+    /// are media, and `deferred` does not say otherwise.
     Auto,
     /// Wimwright, into the image.
     Native,

@@ -279,11 +279,12 @@ fn setup_packages(packages: &[SetupPackage]) -> Markup {
         h2 { "What Windows Setup will install" }
         p { "From the medium, into whichever image it applies. An image that is applied without Setup does not get it." }
         div.scroll { table {
-            thead { tr { th scope="col" { "Package" } th scope="col" { "On the medium" } th scope="col" { "Signature" } } }
+            thead { tr { th scope="col" { "Package" } th scope="col" { "On the medium" } th scope="col" { "Why not natively" } th scope="col" { "Signature" } } }
             tbody { @for package in packages {
                 tr {
                     th scope="row" { (code(&package.package)) div.soft { "from " (code(&package.file)) } }
                     td { (code(&package.path)) details { summary { "SHA-256" } (code(&package.sha256)) } }
+                    td { (shown(&package.reason)) }
                     td { (signature(Some(&package.signature))) }
                 }
             } }

@@ -53,6 +53,8 @@ pub struct SetupPackage {
     pub path: String,
     /// SHA-256 of its cabinet in hexadecimal.
     pub sha256: String,
+    /// Why it is Setup that installs it.
+    pub reason: String,
     /// Who vouches for it.
     pub signature: Signature,
     /// How sure it is: always `deferred`.
@@ -67,6 +69,7 @@ impl From<&run::SetupPackage> for SetupPackage {
             file: package.file.clone(),
             path: package.path.clone(),
             sha256: package.sha256.clone(),
+            reason: package.reason.clone(),
             signature: package.signature.clone(),
             certainty: Certainty::Deferred,
         }

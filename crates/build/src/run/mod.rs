@@ -10,21 +10,23 @@ use std::time::Duration;
 
 use serde::Serialize;
 use thiserror::Error;
-use wimwright_image::medium::{Medium, MediumError};
+use wimwright_image::medium::{Medium, MediumError, MediumKind};
 use wimwright_image::{Blobs, Image, ImageError, ImageFile};
+use wimwright_servicing::cbs::install::DeferredPolicy;
 use wimwright_servicing::cbs::step::PackagePlan;
 use wimwright_servicing::inventory::{architecture_name, pending_operations};
 use wimwright_servicing::step::{Context, Step, StepError, StepReport};
 
 use crate::events::{Event, Events};
 use crate::library::{Library, LibraryError};
-use crate::recipe::{ImageFacts, Recipe, RecipeError};
+use crate::recipe::{ImageFacts, Output, Recipe, RecipeError};
 
 pub use key::{InputId, StepKey};
 use layer::OpenLayers;
 pub use layer::{CacheSize, LayerError};
 use resolve::Resolver;
 pub use setup::SetupPackage;
+use setup::{Moved, SetupRequest};
 
 /// Why a plan cannot be made or run.
 #[derive(Debug, Error)]
@@ -101,15 +103,44 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Applies `recipe` to `medium`.
+    /// Applies `recipe` to `medium`. Which engine installs an update with `engine: auto` also depends on what the outputs are; the library
+    /// knows what was done natively before.
     ///
     /// # Errors
     /// The medium has no images, a selector means none of them, or an input cannot be used.
-    pub fn new(recipe: &Recipe, mut medium: Medium) -> Result<Self, RunError> {
+    pub fn new(recipe: &Recipe, medium: Medium, outputs: &[Output], library: &Library) -> Result<Self, RunError> {
         let file = medium.install_file()?;
         let image_path = file.path.clone();
         let image_file = medium.open_images(file)?;
-        let named: Vec<_> = image_file
+        let epoch = recipe.epoch.map(|epoch| epoch.filetime);
+        let mut plan = Self { images: Vec::new(), medium, image_file, image_path, setup: Vec::new(), epoch };
+        let mut resolver = Resolver::new(recipe);
+        let mut requests = plan.resolve(recipe, &resolver)?;
+        let is_medium = |output: &Output| matches!(output, Output::Iso(_) | Output::Folder(_));
+        if plan.medium.kind != MediumKind::ImageFile && outputs.iter().all(is_medium) {
+            // What is moved may have kept something else from being looked at.
+            loop {
+                let moved = plan.beyond_native(&requests, library)?;
+                if moved.is_empty() {
+                    break;
+                }
+                resolver.moved.extend(moved);
+                requests = plan.resolve(recipe, &resolver)?;
+            }
+        }
+        let times = plan.image_file.images().iter().filter_map(|info| info.time("LASTMODIFICATIONTIME"));
+        let context = Context { time: epoch.or(times.max()).unwrap_or_default() };
+        let architecture = plan.image_file.images().iter().find_map(architecture_name);
+        let requests: Vec<_> = requests.into_iter().map(|(_, request)| request).collect();
+        let laid_down = setup::lay_down(&requests, &mut plan.medium, architecture, &resolver.moved, &context);
+        plan.setup = laid_down.map_err(RunError::Setup)?;
+        Ok(plan)
+    }
+
+    /// Makes the steps of every image. Returns what those that are not dropped ask of Windows Setup, each with the image's number.
+    fn resolve(&mut self, recipe: &Recipe, resolver: &Resolver<'_>) -> Result<Vec<(u32, SetupRequest)>, RunError> {
+        let named: Vec<_> = self
+            .image_file
             .images()
             .iter()
             .zip(1..)
@@ -117,7 +148,6 @@ impl Plan {
             .collect();
         let facts: Vec<_> = named.iter().map(|(index, name, edition)| ImageFacts { index: *index, name, edition }).collect();
         recipe.check_selectors(&facts)?;
-        let resolver = Resolver::new(recipe);
         let (mut images, mut requests) = (Vec::new(), Vec::new());
         for image in facts {
             let dropped = recipe.drops(image);
@@ -125,16 +155,30 @@ impl Plan {
             if !dropped {
                 let (resolved, request) = resolver.steps(recipe.steps(image))?;
                 steps = resolved;
-                requests.push(request);
+                requests.push((image.index, request));
             }
             images.push(ImagePlan { index: image.index, name: image.name.to_owned(), dropped, steps });
         }
-        let epoch = recipe.epoch.map(|epoch| epoch.filetime);
-        let times = image_file.images().iter().filter_map(|info| info.time("LASTMODIFICATIONTIME"));
-        let context = Context { time: epoch.or(times.max()).unwrap_or_default() };
-        let architecture = image_file.images().iter().find_map(architecture_name);
-        let setup = setup::lay_down(&requests, &mut medium, architecture, &context).map_err(RunError::Setup)?;
-        Ok(Self { images, medium, image_file, image_path, setup, epoch })
+        self.images = images;
+        Ok(requests)
+    }
+
+    /// Updates that either engine may install, and the native one not wholly, with the reasons. None where anything is wrong, or the recipe
+    /// says what becomes of such parts: the step itself says so better.
+    fn beyond_native(&self, requests: &[(u32, SetupRequest)], library: &Library) -> Result<Moved, RunError> {
+        let mut beyond = Moved::new();
+        for (index, request) in requests {
+            if request.movable.is_empty() || request.native.deferred != DeferredPolicy::Defer {
+                continue;
+            }
+            let mut opened = self.open_image(*index, &Blobs::default())?;
+            let context = self.context(&opened);
+            let key = StepKey::new(&request.native, InputId::of(&opened), &context);
+            if library.layer(key)?.is_none() {
+                beyond.extend(request.native.beyond_native(&mut opened, &context, &request.movable).unwrap_or_default());
+            }
+        }
+        Ok(beyond)
     }
 }
 

@@ -4,6 +4,7 @@
 //! keeps its answer file as that of the installed Windows, in place of the image's own: what a recipe's `unattend` says goes into
 //! it, too.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -35,15 +36,24 @@ pub struct SetupPackage {
     pub path: String,
     /// SHA-256 of the cabinet.
     pub sha256: String,
+    /// Why it is Setup that installs it.
+    pub reason: String,
     /// Who vouches for it.
     pub signature: Signature,
 }
+
+/// Updates with `engine: auto` that Windows Setup has to install: SHA-256 of the file, and why.
+pub(super) type Moved = BTreeMap<[u8; 32], String>;
 
 /// What one image asks of Windows Setup.
 #[derive(Default)]
 pub(super) struct SetupRequest {
     /// The packages; only the updates count.
     pub packages: Packages,
+    /// What is done natively, and might be beyond that.
+    pub native: Packages,
+    /// Files of updates that either engine may install.
+    pub movable: BTreeSet<[u8; 32]>,
     /// The answer file of the image, at the place where Windows looks for it.
     pub unattend: Option<Payload>,
 }
@@ -53,6 +63,7 @@ pub(super) fn lay_down(
     requests: &[SetupRequest],
     medium: &mut Medium,
     architecture: Option<&str>,
+    moved: &Moved,
     context: &Context,
 ) -> Result<Vec<SetupPackage>, StepError> {
     let refused = |what: &str, hint: &str| Err(StepError::refused(what, hint));
@@ -82,7 +93,9 @@ pub(super) fn lay_down(
         let sha256 = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         named.push(PackageToInstall { identity: found.package.clone(), path: format!("{FOLDER}\\{name}") });
         medium.files.push(MediumFile { path: path.clone(), source: found.cabinet, written: Some(context.time) });
-        packages.push(SetupPackage { package: found.package.to_string(), file: found.file, path, sha256, signature: found.signature });
+        let reason = moved.get(&found.update).cloned().unwrap_or_else(|| "the recipe says so".to_owned());
+        let (package, signature) = (found.package.to_string(), found.signature);
+        packages.push(SetupPackage { package, file: found.file, path, sha256, reason, signature });
     }
     let add = |error: &dyn std::error::Error| {
         StepError::refused(format!("the answer file cannot name packages: {}", error_chain(error)), "use `engine: native`, or change it")

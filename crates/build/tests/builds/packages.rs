@@ -153,7 +153,8 @@ fn a_folder_without_updates_and_what_is_none_are_refused_where_they_are_named() 
     workshop.write("text.msu", "no update either");
     let refusal = |packages: &str| {
         let recipe = workshop.recipe(&recipe(packages, WIM));
-        Plan::new(&recipe, Medium::open(practice_medium()).unwrap()).err().unwrap().to_string()
+        let medium = Medium::open(practice_medium()).unwrap();
+        Plan::new(&recipe, medium, &recipe.outputs, &workshop.library("plan")).err().unwrap().to_string()
     };
     let empty = refusal("    updates: [./kb, ./empty]\n");
     assert!(empty.contains("empty`: there is no update in this folder: no file that ends with .msu, .cab, .psf, .esd"), "{empty}");
@@ -218,4 +219,48 @@ fn setup_is_refused_where_it_cannot_be() {
     let unsigned = recipe(setup, "output: { iso: ./out.iso }\n").replace("allow-unsigned: true", "allow-unsigned: false");
     assert!(workshop.try_build(&unsigned, practice_medium(), &library, None, &Silent).is_err());
     assert!(!workshop.path("out.iso").exists() && !workshop.path("out.wim").exists());
+}
+
+#[test]
+fn auto_takes_setup_for_what_neither_we_nor_a_tool_of_windows_do() {
+    let workshop = workshop();
+    let options = UpdateOptions { elements: "<unattendActions xmlns=\"urn:schemas-microsoft-com:asm.v3\" />", ..UpdateOptions::default() };
+    workshop.write(&format!("kb/{UPDATE}"), &files(&options)[0].bytes);
+    let auto = "    updates: ./kb\n    capabilities: { add: Practice.Tools, source: ./fod }\n";
+    let medium = "output: { folder: ./medium }\n";
+    let plan = workshop.plan(&recipe(auto, medium));
+    let [package] = plan.setup.as_slice() else { panic!("{:?}", plan.setup) };
+    assert!(package.package.starts_with("Package_for_RollupFix~"), "{package:?}");
+    assert!(
+        package.reason.starts_with("unattendActions of amd64_")
+            && package.reason.ends_with("can be done neither natively nor by a tool of Windows"),
+        "{package:?}"
+    );
+    // The others are native, and the plan says of each that nothing is left.
+    let planned = plan.planned_packages(&plan.images[0]).unwrap().remove(0).unwrap();
+    let native: Vec<_> = planned.changes.iter().map(|change| change.package.split('~').next().unwrap()).collect();
+    assert_eq!(native, ["Package_for_ServicingStack_4061", "Practice-Tools-Package", "Practice-Tools-Package"]);
+    assert!(planned.changes.iter().all(|change| change.deferred.is_empty()));
+    let report = report(&workshop, &recipe(auto, medium));
+    assert_eq!((report.setup_packages.len(), report.setup_packages[0].reason.clone()), (1, package.reason.clone()));
+    assert_eq!(report.images[0].steps[0].packages.len(), 3);
+    assert!(workshop.read("medium/Autounattend.xml").windows(9).any(|text| text == b"RollupFix"));
+
+    // Where the recipe says native, where an output is no medium, and where it says what becomes of such parts, all is native.
+    let native = auto.replace("./kb", "{ path: ./kb, engine: native }");
+    let library = workshop.library("library");
+    for (packages, output) in [(native.as_str(), medium), (auto, WIM)] {
+        let text = recipe(packages, output);
+        let plan = workshop.plan(&text);
+        assert_eq!(plan.setup, []);
+        let refused = plan.planned_packages(&plan.images[0]).err().unwrap();
+        assert!(format!("{refused:?}").contains("NoTool"), "{refused:?}");
+        let built = workshop.try_build(&text, practice_medium(), &library, None, &Silent).unwrap();
+        assert!(format!("{:?}", built.error).contains("NoTool"), "{:?}", built.error);
+    }
+    let omitted = recipe(auto, medium).replace("allow-unsigned: true", "allow-unsigned: true, deferred: omit");
+    let plan = workshop.plan(&omitted);
+    assert_eq!(plan.setup, []);
+    let planned = plan.planned_packages(&plan.images[0]).unwrap().remove(0).unwrap();
+    assert_eq!(planned.changes.iter().map(|change| change.deferred.len()).sum::<usize>(), 1);
 }

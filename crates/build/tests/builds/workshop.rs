@@ -108,7 +108,8 @@ impl Workshop {
 
     /// A recipe on the practice medium, checked.
     pub fn plan(&self, text: &str) -> Plan {
-        Plan::new(&self.recipe(text), Medium::open(practice_medium()).unwrap()).unwrap()
+        let recipe = self.recipe(text);
+        Plan::new(&recipe, Medium::open(practice_medium()).unwrap(), &recipe.outputs, &self.library("plan")).unwrap()
     }
 
     /// Runs a recipe on a medium.

@@ -156,7 +156,7 @@ pub fn plan(arguments: &Plan, global: &Global, printer: &Printer) -> Result {
     let recipe = read(&arguments.recipe)?;
     let library = library(global)?;
     let media = medium_path(&arguments.recipe, &recipe, &library)?;
-    let plan = BuildPlan::new(&recipe, Medium::open(&media)?)?;
+    let plan = BuildPlan::new(&recipe, Medium::open(&media)?, &recipe.outputs, &library)?;
     let mut images = Vec::new();
     for image in &plan.images {
         let known = plan.cached_steps(image, &library)?;
@@ -193,7 +193,10 @@ fn render(planned: &Planned) -> String {
             };
             text.push_str(&format!("  {}. {} ({state})\n", number + 1, step.kind));
             step.description.iter().for_each(|line| text.push_str(&format!("       {line}\n")));
-            step.packages.iter().flatten().for_each(|package| text.push_str(&format!("     * native: {package}\n")));
+            for package in step.packages.iter().flatten() {
+                let certainty = if package.deferred.is_empty() { "exact" } else { "deferred" };
+                text.push_str(&format!("     * native, {certainty}: {package}\n"));
+            }
             step.why.iter().flatten().for_each(|verdict| text.push_str(&format!("     ? {verdict}\n")));
         }
         if image.steps.is_empty() && !image.dropped {
@@ -204,7 +207,7 @@ fn render(planned: &Planned) -> String {
         text.push_str("\nmedium, for Windows Setup, which installs it into whichever image it applies (not with a plain image apply)\n");
     }
     for package in &planned.setup_packages {
-        text.push_str(&format!("     * setup: {}, as {}, from {}\n", package.package, package.path, package.file));
+        text.push_str(&format!("     * setup: {}, as {}, from {}; {}\n", package.package, package.path, package.file, package.reason));
     }
     planned.outputs.iter().for_each(|output| text.push_str(&format!("\noutput {output}\n")));
     text

@@ -365,6 +365,12 @@ impl Contents {
 }
 
 impl PackageArchive {
+    /// Its bytes, if it is one cabinet with everything in it: what DISM and Windows Setup take.
+    #[must_use]
+    pub fn whole(&self) -> Option<&Arc<dyn ReadAt>> {
+        self.cabinet.as_ref().filter(|_| !matches!(self.layout, Layout::Psf { .. }))
+    }
+
     /// Opens a package. `psf` are the PSF files beside it; `None` where the package stands alone, and its PSF, if it needs
     /// one, is for the caller to find.
     fn open(name: String, archive: Arc<dyn Archive>, psf: Option<&[(String, Arc<dyn ReadAt>)]>) -> Result<Self, MsuError> {

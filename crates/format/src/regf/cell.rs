@@ -145,11 +145,6 @@ impl Cells {
         self.size
     }
 
-    /// Size and state of the cell at `offset`, bounded by `end`. `None` when it is not a possible cell.
-    fn extent(&self, offset: u32, end: u32) -> Option<Extent> {
-        Extent::parse(self.file.at(file_offset(offset)).ok()?, offset, end)
-    }
-
     /// Bytes of the allocated cell at `offset`, with the size field that `bytes` begin with.
     fn allocated(&self, offset: u32, bytes: &[u8]) -> Result<usize, Error> {
         let possible = offset >= BIN_HEADER_SIZE && offset.is_multiple_of(CELL_UNIT);
@@ -202,12 +197,14 @@ impl Cells {
     /// The cells of a bin in order; where a size is impossible the place, and nothing more.
     pub fn cells_of(&self, bin: BinHeader) -> impl Iterator<Item = Result<Extent, Problem>> + '_ {
         let end = bin.offset.saturating_add(bin.size);
+        let bytes = self.file.at(file_offset(bin.offset)).unwrap_or_default();
         let mut offset = bin.offset.saturating_add(BIN_HEADER_SIZE);
         std::iter::from_fn(move || {
             if offset >= end {
                 return None;
             }
-            let extent = self.extent(offset, end);
+            let cell = bytes.get(offset.saturating_sub(bin.offset) as usize..).unwrap_or_default();
+            let extent = Extent::parse(cell, offset, end);
             let cell = extent.ok_or(Problem { cell: offset, kind: ProblemKind::CellSize });
             offset = extent.map_or(end, |extent| offset.saturating_add(extent.size));
             Some(cell)
@@ -229,9 +226,10 @@ impl Cells {
     fn look_into(&mut self, bin: BinHeader) -> Result<(), Error> {
         // What cannot be read is not damaged.
         self.file.at(file_offset(bin.offset))?;
-        let cells: Vec<Extent> = self.cells_of(bin).collect::<Result<_, _>>().map_err(unsafe_to_edit)?;
+        let is_used = |cell: &Result<Extent, Problem>| cell.as_ref().is_ok_and(|cell| cell.allocated);
+        let free: Vec<Extent> = self.cells_of(bin).filter(|cell| !is_used(cell)).collect::<Result<_, _>>().map_err(unsafe_to_edit)?;
         self.free.unknown.remove(&bin.offset);
-        for cell in cells.into_iter().filter(|cell| !cell.allocated) {
+        for cell in free {
             self.free.insert(cell.offset, cell.size);
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Editing keys and values in place.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::cell::{CELL_HEADER_SIZE, Cells, NIL};
 use super::field::put;
@@ -20,8 +20,6 @@ const SUBKEY_NAME_MASK: u32 = 0xFFFF;
 /// What editing knows beyond the cells themselves.
 #[derive(Clone, Default)]
 pub(super) struct Editor {
-    /// Keys whose subkeys are known to be in order.
-    sorted: HashSet<u32>,
     /// For keys with many values: value cells by name in upper case.
     value_indexes: HashMap<u32, HashMap<Vec<u16>, u32>>,
     /// What is known once the whole hive has been checked.
@@ -35,12 +33,6 @@ struct Securities {
     references: HashMap<u32, u32>,
     /// Cells by descriptor.
     cells: HashMap<Vec<u8>, u32>,
-}
-
-impl Editor {
-    pub fn is_sorted(&self, key: KeyId) -> bool {
-        self.sorted.contains(&key.0)
-    }
 }
 
 /// Refuses names that no key of Windows can have.
@@ -97,14 +89,15 @@ impl<S> Hive<S> {
 
     /// Refuses to change the list of a key whose subkeys are out of order.
     fn sorted_parent(&mut self, parent: KeyId) -> Result<(), Error> {
-        if self.editor()?.is_sorted(parent) {
+        self.editor()?;
+        if self.order.is_sorted(parent) {
             return Ok(());
         }
         let list = list_of(&self.node(parent)?);
         if !subkey_list::is_sorted(&self.cells, list)? {
             return Err(Error::Unsorted { cell: parent.0 });
         }
-        self.editor()?.sorted.insert(parent.0);
+        self.order.note(parent, true);
         Ok(())
     }
 
@@ -222,9 +215,8 @@ impl<S> Hive<S> {
         }
         subkey_list::release(&mut self.cells, list)?;
         self.remove_reference(security)?;
-        let editor = self.editor()?;
-        editor.value_indexes.remove(&key.0);
-        editor.sorted.remove(&key.0);
+        self.editor()?.value_indexes.remove(&key.0);
+        self.order.forget(key);
         self.cells.release(key.0)
     }
 
@@ -261,9 +253,7 @@ impl<S> Hive<S> {
         if let Some(index) = editor.value_indexes.remove(&key.0) {
             editor.value_indexes.insert(moved, index);
         }
-        if editor.sorted.remove(&key.0) {
-            editor.sorted.insert(moved);
-        }
+        self.order.move_key(key, KeyId(moved));
         self.set_last_written(KeyId(moved), last_written)?;
         self.set_last_written(parent, last_written)?;
         Ok(KeyId(moved))

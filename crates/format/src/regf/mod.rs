@@ -29,6 +29,7 @@ mod key_node;
 mod log;
 mod marvin32;
 mod name;
+mod order;
 mod pieces;
 mod read;
 mod security;
@@ -52,6 +53,7 @@ use cell::{Cells, MAX_BINS_SIZE, NIL};
 use edit::Editor;
 use field::put;
 use key_node::{FLAG_HIVE_ENTRY, FLAG_NO_DELETE, KeyNode, NewKeyNode};
+use order::KnownOrder;
 use pieces::Pieces;
 
 pub use data::{Data, ValueKind};
@@ -212,6 +214,7 @@ pub struct Hive<S = InMemory> {
     modified: bool,
     /// What editing needs to know; from the first edit on.
     editor: Option<Box<Editor>>,
+    order: KnownOrder,
     stored: PhantomData<S>,
 }
 
@@ -267,7 +270,16 @@ impl Hive {
         cells.put_u32(root, key_node::at::SECURITY, security)?;
         put(cells.base_block_mut(), at::ROOT_CELL, &root.to_le_bytes()).ok_or(Error::Full)?;
         cells.put_raw(BIN_TIME, &new.last_written.to_le_bytes());
-        Ok(Self { cells, root: KeyId(root), minor: new.minor, dirty: false, modified: true, editor: None, stored: PhantomData })
+        Ok(Self {
+            cells,
+            root: KeyId(root),
+            minor: new.minor,
+            dirty: false,
+            modified: true,
+            editor: None,
+            order: KnownOrder::default(),
+            stored: PhantomData,
+        })
     }
 
     /// The hive as a file. An unmodified hive comes out byte for byte as it came in; a modified one has equal sequence
@@ -322,7 +334,7 @@ impl<S> Hive<S> {
         let cells = Cells::new(file, size);
         KeyNode::read(&cells, base.root_cell)?;
         let (root, dirty) = (KeyId(base.root_cell), base.is_dirty());
-        Ok(Self { cells, root, minor: base.minor, dirty, modified: false, editor: None, stored: PhantomData })
+        Ok(Self { cells, root, minor: base.minor, dirty, modified: false, editor: None, order: KnownOrder::default(), stored: PhantomData })
     }
 
     /// Minor version of the format: 3 to 6.

@@ -21,11 +21,22 @@ pub(super) struct Pieces {
     measured: Option<u32>,
 }
 
-#[derive(Clone)]
 struct Piece {
     start: usize,
     length: usize,
     bytes: OnceLock<Vec<u8>>,
+}
+
+impl Clone for Piece {
+    /// With the same room to grow: a hive is cloned to be edited.
+    fn clone(&self) -> Self {
+        let bytes = self.bytes.get().map(|bytes| {
+            let mut copy = Vec::with_capacity(bytes.capacity());
+            copy.extend_from_slice(bytes);
+            copy
+        });
+        Self { start: self.start, length: self.length, bytes: bytes.map_or_else(OnceLock::new, OnceLock::from) }
+    }
 }
 
 impl Pieces {

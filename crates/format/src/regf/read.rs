@@ -55,10 +55,13 @@ impl<S> Hive<S> {
         }
         let name = name::upcased(name);
         let found = subkey_list::search(&self.cells, node.subkey_list, &name)?.found;
-        // A list may be out of order, unless the editor knows better.
-        let trusted = self.editor.as_ref().is_some_and(|editor| editor.is_sorted(key));
-        if found.is_some() || trusted {
+        // A list may be out of order.
+        if found.is_some() || self.order.is_sorted(key) {
             return Ok(found.map(KeyId));
+        }
+        if self.order.count_scan(key) {
+            // A list that cannot be checked is not known to be in order.
+            self.order.note(key, subkey_list::is_sorted(&self.cells, node.subkey_list).unwrap_or(false));
         }
         Ok(subkey_list::scan(&self.cells, node.subkey_list, &name)?.map(KeyId))
     }

@@ -200,8 +200,11 @@ pub fn check_decoded(image: &mut Image, image_architecture: &str, decode: &dyn F
         assert_eq!(values.keys().filter(|value| value.starts_with("f!")).count(), component.files.len(), "{name}");
         for file in &component.files {
             let payload = file.payload_name();
-            assert_eq!(values[&payload_value_name(payload)], [1, 0, 0, 0], "{name}");
-            let path = format!("/Windows/WinSxS/{name}/{}", payload.replace('\\', "/"));
+            let beside = |folder: &str| format!("/Windows/WinSxS/{name}/{folder}{}", payload.replace('\\', "/"));
+            let path = beside("");
+            // 0x40: with differentials from the base and back.
+            let both_ways = ["f/", "r/"].iter().all(|folder| image.tree.at(&beside(folder)).is_some());
+            assert_eq!(values[&payload_value_name(payload)], [if both_ways { 0x41 } else { 1 }, 0, 0, 0], "{name}");
             if flags & 0x40 != 0 {
                 assert!(image.tree.at(&path).is_none());
                 continue;

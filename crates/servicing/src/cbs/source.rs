@@ -386,8 +386,8 @@ impl PackageSource {
 
     /// Its bytes, if it is one cabinet with everything in it: what DISM and Windows Setup take.
     #[must_use]
-    pub fn cabinet(&self) -> Option<Arc<dyn ReadAt>> {
-        self.archive.cabinet.clone().filter(|_| !matches!(self.archive.layout, Layout::Psf { .. }))
+    pub fn cabinet(&self) -> Option<&Arc<dyn ReadAt>> {
+        self.archive.whole()
     }
 
     /// All packages of the delivery, the root among them.

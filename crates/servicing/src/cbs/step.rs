@@ -11,7 +11,7 @@ use wimwright_image::{Image, ImageError};
 
 use super::cleanup;
 use super::dictionary::Dictionary;
-use super::install::{DeferredPolicy, InstallError, Options, PackageReport, install};
+use super::install::{DeferredPolicy, DeferredReport, InstallError, Options, PackageReport, foresee, install};
 use super::plan::{Decision, Disable, PackageChange, Plan, PlanError, Request, Verdict, plan};
 use super::source::{self, PackageSource, SourceError, Trust};
 use super::state::State;
@@ -133,9 +133,9 @@ impl From<PlanError> for StepError {
 }
 
 /// An image and what is to be done with it.
-pub struct Prepared {
-    store: Store,
-    sources: Vec<PackageSource>,
+pub(super) struct Prepared {
+    pub store: Store,
+    pub sources: Vec<PackageSource>,
     /// What will be done, and why.
     pub plan: Plan,
 }
@@ -162,10 +162,12 @@ pub struct PlannedPackage {
     pub after: State,
     /// Its features that are switched: name, and whether they are on then.
     pub features: Vec<(String, bool)>,
+    /// What will not be done: Windows finishes it at its first start, or, where there is no command, nobody does.
+    pub deferred: Vec<DeferredReport>,
 }
 
 impl PlannedPackage {
-    fn of(change: &PackageChange, sources: &[PackageSource]) -> Self {
+    fn of(change: &PackageChange, sources: &[PackageSource], deferred: Vec<DeferredReport>) -> Self {
         let features = change.updates.iter().filter_map(|changed| {
             let update = change.manifest.updates.get(changed.update)?;
             update.selectable.as_ref()?;
@@ -177,6 +179,7 @@ impl PlannedPackage {
             before: change.before,
             after: change.after,
             features: features.collect(),
+            deferred,
         }
     }
 }
@@ -192,10 +195,10 @@ impl std::fmt::Display for PlannedPackage {
         for (feature, on) in &self.features {
             write!(formatter, ", feature {feature} {}", if *on { "on" } else { "off" })?;
         }
-        match &self.file {
-            Some(file) => write!(formatter, ", from {file}"),
-            None => Ok(()),
+        if let Some(file) = &self.file {
+            write!(formatter, ", from {file}")?;
         }
+        formatter.write_str(&left(&self.deferred))
     }
 }
 
@@ -204,7 +207,7 @@ impl Packages {
     ///
     /// # Errors
     /// The image has pending operations or no store; a delivery is not to be trusted; something is not applicable.
-    pub fn prepare(&self, image: &mut Image, context: &Context) -> Result<Prepared, StepError> {
+    pub(super) fn prepare(&self, image: &mut Image, context: &Context) -> Result<Prepared, StepError> {
         let pending = pending_operations(image)?;
         if !pending.is_empty() {
             return Err(StepError::refused(
@@ -315,8 +318,9 @@ impl Step for Packages {
     }
 
     fn plan_packages(&self, image: &mut Image, context: &Context) -> Result<Option<PackagePlan>, StepError> {
-        let Prepared { sources, plan, .. } = self.prepare(image, context)?;
-        let changes = plan.changes.iter().map(|change| PlannedPackage::of(change, &sources)).collect();
+        let Prepared { store, sources, plan } = self.prepare(image, context)?;
+        let deferred = foresee(image, &store, &sources, &plan.changes, self.deferred)?;
+        let changes = plan.changes.iter().zip(deferred).map(|(change, deferred)| PlannedPackage::of(change, &sources, deferred)).collect();
         Ok(Some(PackagePlan { changes, verdicts: plan.verdicts }))
     }
 
@@ -326,10 +330,12 @@ impl Step for Packages {
         let before = revision(&mut image)?;
         let mut packages = install(&mut image, &store, &sources, &plan.changes, &options)?;
         let after = revision(&mut image)?;
+        // One that is there already may complete itself, and raises nothing.
         let cumulative = plan.changes.iter().find(|change| {
             let source = change.source.and_then(|number| sources.get(number));
             source.is_some_and(|source| source.class == PackageClass::Cumulative && source.root == change.package)
                 && change.after.is_installed()
+                && !change.before.is_installed()
         });
         if let Some(change) = cumulative
             && before == after
@@ -390,10 +396,16 @@ fn line(package: &PackageReport) -> String {
     if package.files > 0 || package.values > 0 {
         text += &format!(", {} files, {} registry values", package.files, package.values);
     }
+    text + &left(&package.deferred)
+}
+
+/// What is left to Windows, or to nobody, by installer.
+fn left(deferred: &[DeferredReport]) -> String {
+    let mut text = String::new();
     for (has_command, what) in [(true, "left to the first start of Windows"), (false, "not done, since no tool of Windows does it")] {
         let mut left = BTreeMap::<&str, usize>::new();
-        for deferred in package.deferred.iter().filter(|deferred| deferred.command.is_some() == has_command) {
-            *left.entry(&deferred.installer).or_default() += 1;
+        for part in deferred.iter().filter(|part| part.command.is_some() == has_command) {
+            *left.entry(&part.installer).or_default() += 1;
         }
         if !left.is_empty() {
             let left: Vec<String> = left.into_iter().map(|(installer, count)| format!("{count} {installer}")).collect();

@@ -424,6 +424,16 @@ impl Store {
         registry::subkey_names(hive, DEPLOYMENTS).map_err(hive_error(HiveFile::Components))
     }
 
+    /// Versions of a component that have a folder with files in the store.
+    #[must_use]
+    pub fn payload_versions(&self, identity: &Identity) -> Vec<Version> {
+        let pattern = KeyformPattern::of(identity);
+        let folder = self.tree().at(STORE_FOLDER);
+        let names = folder.into_iter().flat_map(|folder| folder.children_from(&pattern.prefix));
+        let names = names.map(|child| child.name().to_ascii_lowercase()).take_while(|name| name.starts_with(&pattern.prefix));
+        names.filter_map(|name| pattern.version(&name)).collect()
+    }
+
     /// The hive COMPONENTS; `None` when the image has none.
     #[must_use]
     pub fn components_hive(&self) -> Option<&Hive> {
@@ -441,6 +451,32 @@ impl Store {
 #[must_use]
 pub fn manifest_path(keyform: &str) -> String {
     format!("{STORE_FOLDER}/Manifests/{keyform}.manifest")
+}
+
+/// How keyforms of a component look, whatever its version: `architecture_name_token_VERSION_culture_hash`.
+pub(super) struct KeyformPattern {
+    /// Up to the version.
+    pub prefix: String,
+    /// From the version on, up to the hash.
+    suffix: String,
+}
+
+impl KeyformPattern {
+    pub fn of(identity: &Identity) -> Self {
+        let keyform = identity.keyform();
+        let mut parts = keyform.rsplitn(4, '_').skip(1);
+        let culture = parts.next().unwrap_or_default();
+        let front = parts.nth(1).unwrap_or_default();
+        Self { prefix: format!("{front}_"), suffix: format!("_{culture}_") }
+    }
+
+    /// The version in a keyform, in lower case; `None` for other components.
+    pub fn version(&self, keyform: &str) -> Option<Version> {
+        let rest = keyform.strip_prefix(&self.prefix)?;
+        let (version, rest) = rest.split_at_checked(rest.find('_')?)?;
+        rest.strip_prefix(&self.suffix)?;
+        version.parse().ok()
+    }
 }
 
 /// Where a payload file of a component lies in an image; `name` may have folders in it.

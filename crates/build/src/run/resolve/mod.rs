@@ -21,7 +21,7 @@ use wimwright_servicing::placed::{DefaultApps, StartLayout, Unattend};
 use wimwright_servicing::registry::Registry;
 use wimwright_servicing::step::{Payload, Step, StepError};
 
-use super::setup::SetupRequest;
+use super::setup::{Moved, SetupRequest};
 use crate::recipe::{
     Attribute, FileChange, FileProperties, HostPath, Missing, Problem, Recipe, RecipeError, RegistryChange, RegistryData, Spanned, StepSpec,
 };
@@ -35,6 +35,8 @@ const MAX_DEPTH: usize = 128;
 /// Makes steps out of what a recipe says. A file that several steps or images name is read once.
 pub(super) struct Resolver<'a> {
     recipe: &'a Recipe,
+    /// Updates that Windows Setup has to install.
+    pub moved: Moved,
     opened: Mutex<HashMap<PathBuf, Payload>>,
 }
 
@@ -42,7 +44,7 @@ type Resolved<T> = Result<T, Box<Problem>>;
 
 impl<'a> Resolver<'a> {
     pub fn new(recipe: &'a Recipe) -> Self {
-        Self { recipe, opened: Mutex::default() }
+        Self { recipe, moved: Moved::new(), opened: Mutex::default() }
     }
 
     /// The steps of an image, and what it leaves to Windows Setup.
@@ -79,8 +81,7 @@ impl<'a> Resolver<'a> {
     fn step(&self, spec: StepSpec, setup: &mut SetupRequest) -> Resolved<Option<Box<dyn Step>>> {
         Ok(Some(match spec {
             StepSpec::Packages(packages) => {
-                let (native, for_setup) = self.packages(*packages)?;
-                setup.packages = for_setup;
+                let native = self.packages(*packages, setup)?;
                 if native.is_nothing() {
                     return Ok(None);
                 }

@@ -7,6 +7,7 @@ use wimwright_servicing::cbs::install::DeferredPolicy;
 use wimwright_servicing::cbs::step::{DisableFeature, Packages};
 use wimwright_servicing::step::Payload;
 
+use super::super::setup::SetupRequest;
 use super::{Resolved, Resolver, list};
 use crate::recipe::{self, Deferred, Engine, HostPath};
 
@@ -14,15 +15,20 @@ use crate::recipe::{self, Deferred, Engine, HostPath};
 const ENDINGS: [&str; 4] = ["msu", "cab", "psf", "esd"];
 
 impl Resolver<'_> {
-    /// What is done to the image, and what is left to Windows Setup.
-    pub(super) fn packages(&self, packages: recipe::Packages) -> Resolved<(Packages, Packages)> {
+    /// What is done to the image; what is left to Windows Setup, or might be, goes into `setup`.
+    pub(super) fn packages(&self, packages: recipe::Packages, setup: &mut SetupRequest) -> Resolved<Packages> {
         let servicing = &packages.servicing;
         let (mut updates, mut for_setup) = (Vec::new(), Vec::new());
         for update in &packages.updates {
             let files = self.update_files(&update.path)?;
             match update.engine.or(servicing.engine).unwrap_or(Engine::Auto) {
-                // Whatever can be planned is installed; what cannot fails with its reason.
-                Engine::Auto | Engine::Native => updates.extend(files),
+                Engine::Auto => {
+                    let (moved, kept): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| self.moved.contains_key(&file.sha256));
+                    setup.movable.extend(kept.iter().map(|file| file.sha256));
+                    updates.extend(kept);
+                    for_setup.extend(moved);
+                }
+                Engine::Native => updates.extend(files),
                 Engine::Setup => for_setup.extend(files),
             }
         }
@@ -53,7 +59,9 @@ impl Resolver<'_> {
             },
         };
         let (allow_unsigned, roots) = (native.allow_unsigned, native.roots.clone());
-        Ok((native, Packages { updates: for_setup, allow_unsigned, roots, ..Packages::default() }))
+        setup.packages = Packages { updates: for_setup, allow_unsigned, roots, ..Packages::default() };
+        setup.native = native.clone();
+        Ok(native)
     }
 
     /// A file, or the update files in a folder and below it, in the order of their names, hashed on all cores.

@@ -2,6 +2,7 @@
 
 mod edits;
 mod oracles;
+mod order;
 mod real;
 mod robustness;
 

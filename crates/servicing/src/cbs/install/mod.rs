@@ -284,6 +284,28 @@ pub fn install(
     Ok(report(sources, changes, &resolution, &done))
 }
 
+/// What [`install`] would leave to Windows, or not do, of each change; nothing is changed.
+///
+/// # Errors
+/// The policy does not allow it; a component or deployment that the changes need is neither in the store nor delivered, or cannot be read.
+pub fn foresee(
+    image: &Image,
+    store: &Store,
+    sources: &[PackageSource],
+    changes: &[PackageChange],
+    policy: DeferredPolicy,
+) -> Result<Vec<Vec<DeferredReport>>, InstallError> {
+    let resolution = Resolver { store, sources }.resolve(changes)?;
+    let left = project::left(&resolution, &Known::read(store, &resolution)?, &Waiting::read(image)?);
+    refuse_deferred(&left.added, policy)?;
+    let of_change = |change: &PackageChange| {
+        let components = components_of(change, &resolution);
+        let parts = left.added.iter().filter(|(keyform, _)| components.binary_search(&keyform).is_ok());
+        parts.map(|(keyform, part)| DeferredReport::of(keyform, part)).collect()
+    };
+    Ok(changes.iter().map(of_change).collect())
+}
+
 /// Refuses what the policy does not leave to Windows, or leave out.
 fn refuse_deferred(deferred: &[(String, Deferred)], policy: DeferredPolicy) -> Result<(), InstallError> {
     let refused = |(_, part): &&(String, Deferred)| match policy {
@@ -357,10 +379,7 @@ fn report(
 ) -> Vec<PackageReport> {
     let one = |change: &PackageChange| {
         let source = change.source.and_then(|number| sources.get(number));
-        let mut components: Vec<&String> =
-            deployments_of(change).filter_map(|key| resolution.deployments.get(&key)).flat_map(|deployment| &deployment.closure).collect();
-        components.sort();
-        components.dedup();
+        let components = components_of(change, resolution);
         let of_package = || components.iter().filter_map(|keyform| Some((*keyform, done.get(*keyform)?)));
         let deferred: Vec<DeferredReport> = of_package()
             .flat_map(|(keyform, done)| done.deferred.iter().map(move |deferred| DeferredReport::of(keyform, deferred)))
@@ -379,6 +398,15 @@ fn report(
         }
     };
     changes.iter().map(one).collect()
+}
+
+/// Keyforms of the components that the changed updates of a package bring, in order.
+fn components_of<'r>(change: &PackageChange, resolution: &'r Resolution) -> Vec<&'r String> {
+    let deployments = deployments_of(change).filter_map(|key| resolution.deployments.get(&key));
+    let mut components: Vec<_> = deployments.flat_map(|deployment| &deployment.closure).collect();
+    components.sort();
+    components.dedup();
+    components
 }
 
 /// Keys of the deployments that the changed updates of a package carry.

@@ -15,7 +15,7 @@ use wimwright_format::manifest::{Identity, Version};
 use super::InstallError;
 use super::resolve::{Resolution, Touched};
 use crate::cbs::source::{self, PackageSource, PayloadForm};
-use crate::cbs::store::{self, Store};
+use crate::cbs::store::{self, KeyformPattern, Store};
 
 /// Largest file that a differential may make, in bytes: as in [`wimwright_format::msu::LARGEST_MEMBER`].
 const LARGEST_FILE: u64 = 2 << 30;
@@ -212,39 +212,22 @@ fn from_base(store: &Store, made: &Made, waiting: &Waiting<'_>, tried: &mut Vec<
                 (bytes, store.read_file(&store::payload_path(&older, &format!("r\\{}", file.payload_name())))?)
             }
         };
-        let base = match &back {
-            Some(back) => apply(&older, file, &bytes, back).ok().map(Arc::from),
-            None => Some(bytes),
-        };
-        if let Some(made) = base.and_then(|base| apply(keyform, file, &base, forward).ok())
-            && hash.matches(&made)
-        {
+        let led_back = back.and_then(|back| apply(&older, file, &bytes, &back).ok());
+        let forward = |base: &[u8]| apply(keyform, file, base, forward).ok().filter(|made| hash.matches(made));
+        // Most have to be led back. A checkpoint is a base itself, and leads back to the one before it.
+        if let Some(made) = led_back.and_then(|base| forward(&base)).or_else(|| forward(&bytes)) {
             return Ok(Some(made.into()));
         }
     }
     Ok(None)
 }
 
-/// Versions of a component that the store or this plan has, but its own.
+/// Versions of a component of which the store or this plan has files, but its own.
 fn versions(store: &Store, made: &Made, identity: &Identity) -> Vec<Version> {
-    let keyform = identity.keyform();
-    // architecture_name_token_version_culture_hash
-    let mut parts: Vec<&str> = keyform.rsplitn(4, '_').collect();
-    parts.reverse();
-    let &[front, _, culture, _] = parts.as_slice() else { return Vec::new() };
-    let prefix = format!("{front}_");
-    let version_of = |name: &str| {
-        let (version, rest) = name.strip_prefix(&prefix)?.split_once('_')?;
-        rest.strip_prefix(culture)?.strip_prefix('_')?;
-        version.parse::<Version>().ok()
-    };
-    let folder = store.tree().at(store::STORE_FOLDER);
-    let stored = folder.into_iter().flat_map(|folder| folder.children_from(&prefix));
-    let stored = stored.map(|child| child.name().to_ascii_lowercase()).take_while(|name| name.starts_with(&prefix));
-    let mut versions: Vec<Version> = stored.filter_map(|name| version_of(&name)).collect();
-    versions.extend(
-        made.range(prefix.clone()..).map(|(name, _)| name).take_while(|name| name.starts_with(&prefix)).filter_map(|name| version_of(name)),
-    );
+    let pattern = KeyformPattern::of(identity);
+    let planned = made.range(pattern.prefix.clone()..).map(|(name, _)| name).take_while(|name| name.starts_with(&pattern.prefix));
+    let mut versions = store.payload_versions(identity);
+    versions.extend(planned.filter_map(|name| pattern.version(name)));
     versions.sort();
     versions.dedup();
     versions.retain(|version| *version != identity.version);

@@ -1,7 +1,7 @@
 //! The image as it will be: what its store says, and every decision so far.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use wimwright_format::manifest::component::File;
 use wimwright_format::manifest::package::{Payload, Update};
@@ -9,7 +9,7 @@ use wimwright_format::manifest::{Component, Identity, Package, PackageId, Versio
 
 use super::super::source::{PackageSource, PayloadForm};
 use super::super::state::State;
-use super::super::store::{STORE_FOLDER, Store, StoreError};
+use super::super::store::{Store, StoreError, payload_path};
 use super::error::PlanError;
 use super::verdict::Selector;
 
@@ -58,8 +58,6 @@ pub(super) struct Model<'a> {
     decided: HashMap<(PackageId, String), State>,
     /// Packages that have an update of a name (lower case), as far as known without reading every manifest.
     named: HashMap<String, Named>,
-    /// Components of the store, whatever their versions; read when first asked for.
-    families: Arc<OnceLock<HashSet<String>>>,
     /// Versions that were decided to be installed, by family and `major.minor`.
     winners: HashMap<(String, String), Version>,
     /// Features that the request is about, in lower case.
@@ -98,7 +96,6 @@ impl<'a> Model<'a> {
             recorded: Arc::new(recorded),
             decided: HashMap::new(),
             named,
-            families: Arc::default(),
             winners: HashMap::new(),
             selected: HashMap::new(),
             unwanted: HashSet::new(),
@@ -235,15 +232,16 @@ impl<'a> Model<'a> {
         Ok(found)
     }
 
-    /// A component of an update that comes as a differential, and of which the image has no version to start from.
+    /// A component of an update that comes as a differential, and of which the image has no file to start from: it never had the component,
+    /// or its files were removed with a feature.
     pub(super) fn lacks_base(&self, package: &PackageId, update: &Update) -> Result<Option<String>, PlanError> {
         let Some(source) = self.delivery(package) else { return Ok(None) };
         for payload in &update.payload {
             let (Payload::Component(deployment) | Payload::Driver { identity: deployment, .. }) = payload else { continue };
             for (keyform, component) in self.closure(package, deployment)? {
                 let form = |file: &File| source.payload_form(&keyform, file.payload_name());
-                let differential = component.files.iter().any(|file| matches!(form(file), Some(PayloadForm::Forward { .. })));
-                if differential && !self.has_version(&keyform) && self.winner(&component.identity)?.is_none() {
+                let mut differentials = component.files.iter().filter(|file| matches!(form(file), Some(PayloadForm::Forward { .. })));
+                if self.winner(&component.identity)?.is_none() && differentials.any(|file| !self.has_file(&component.identity, file)) {
                     return Ok(Some(keyform));
                 }
             }
@@ -251,34 +249,10 @@ impl<'a> Model<'a> {
         Ok(None)
     }
 
-    /// True when the store has the manifest of any version of a component.
-    fn has_version(&self, keyform: &str) -> bool {
-        let families = self.families.get_or_init(|| {
-            let folder = self.store.tree().at(&format!("{STORE_FOLDER}/Manifests"));
-            let names = folder.into_iter().flat_map(|folder| folder.children().map(|child| child.name()).collect::<Vec<_>>());
-            names.map(|name| without_version(name.trim_end_matches(".manifest"))).collect()
-        });
-        families.contains(&without_version(keyform))
-    }
-}
-
-/// A keyform without the version and the hash that follows from it: `architecture_name_token_culture`.
-fn without_version(keyform: &str) -> String {
-    let mut parts = keyform.rsplitn(5, '_').skip(1);
-    let (culture, _version, token, name) = (parts.next(), parts.next(), parts.next(), parts.next());
-    [name, token, culture].map(Option::unwrap_or_default).join("_").to_ascii_lowercase()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_of_a_component_have_one_name_without_version() {
-        let plain = without_version("amd64_a_b..c_31bf3856ad364e35_10.0.1.2_none_2a8c4cdb0ffc75ab");
-        assert_eq!(plain, "amd64_a_b..c_31bf3856ad364e35_none");
-        assert_eq!(plain, without_version("AMD64_A_b..c_31bf3856ad364e35_10.0.9.9_none_0000000000000000"));
-        assert_ne!(plain, without_version("amd64_a_b..c_31bf3856ad364e35_10.0.1.2_de-de_2a8c4cdb0ffc75ab"));
-        assert_eq!(without_version("odd"), "__");
+    /// True when the store has the file in any version of the component.
+    fn has_file(&self, identity: &Identity, file: &File) -> bool {
+        let versions = self.store.payload_versions(identity).into_iter();
+        let mut keyforms = versions.map(|version| Identity { version, ..identity.clone() }.keyform());
+        keyforms.any(|keyform| self.store.tree().at(&payload_path(&keyform, file.payload_name())).is_some())
     }
 }

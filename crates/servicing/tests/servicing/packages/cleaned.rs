@@ -9,7 +9,11 @@ use super::*;
 
 /// The practice medium's cumulative update, as a step on an image.
 fn cumulative(revision: u16, cleanup: bool) -> Packages {
-    let update = files(&UpdateOptions { revision, files: 2 }).unwrap().into_iter().find(|file| file.path.ends_with(".msu")).unwrap();
+    let update = files(&UpdateOptions { revision, files: 2, ..UpdateOptions::default() })
+        .unwrap()
+        .into_iter()
+        .find(|file| file.path.ends_with(".msu"))
+        .unwrap();
     let payload = Payload { name: update.path, sha256: Sha256::digest(&update.bytes).into(), source: Arc::new(update.bytes) };
     Packages { updates: vec![payload], allow_unsigned: true, cleanup, ..Packages::default() }
 }

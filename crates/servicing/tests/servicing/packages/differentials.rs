@@ -14,7 +14,7 @@ use super::*;
 
 const TOKEN: &str = "31bf3856ad364e35";
 
-fn identity(name: &str, revision: u16) -> Identity {
+pub fn identity(name: &str, revision: u16) -> Identity {
     Identity {
         name: name.into(),
         version: Version([10, 0, 26100, revision]),
@@ -38,7 +38,7 @@ fn assembly(identity: &Identity, inner: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-fn component(identity: &Identity, file: &str, bytes: &[u8]) -> Vec<u8> {
+pub fn component(identity: &Identity, file: &str, bytes: &[u8]) -> Vec<u8> {
     use base64ct::{Base64, Encoding};
     let digest = Base64::encode_string(&Sha256::digest(bytes));
     assembly(

@@ -1,5 +1,6 @@
 //! Installing packages: stores to install into, deliveries to install, and what an installation changed.
 
+mod checkpoints;
 mod cleaned;
 #[path = "../../../../practice/tests/consistency/mod.rs"]
 #[expect(dead_code, reason = "shared with the tests of the practice crate, which use more of it")]
