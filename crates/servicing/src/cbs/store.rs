@@ -231,6 +231,12 @@ impl Store {
         Ok(manifest)
     }
 
+    /// True when the manifest of a package is there.
+    #[must_use]
+    pub fn has_package_manifest(&self, id: &PackageId) -> bool {
+        self.tree.at(&format!("{PACKAGES_FOLDER}/{id}.mum")).is_some()
+    }
+
     /// The manifests of all packages, read in one pass; of those that are missing or damaged, nothing.
     ///
     /// # Errors

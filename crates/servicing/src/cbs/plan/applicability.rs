@@ -195,7 +195,12 @@ pub(super) fn feature(model: &Model<'_>, manifest: &Package, detection: &Detecti
         if !model.is_effective(id, model.state(id)) {
             continue;
         }
-        let Some(candidate) = model.manifest(id)? else { continue };
+        let Some(candidate) = model.manifest(id)? else {
+            if model.lacks_manifest(id) {
+                reason = Reason::NoManifest { package: id.clone() };
+            }
+            continue;
+        };
         let Some(update) = candidate.updates.iter().find(|update| update.name.eq_ignore_ascii_case(name)) else { continue };
         let on = model.update_state(id, update)?.is_installed();
         reason = Reason::Feature { name: name.to_owned(), on, package: Some(id.clone()) };
