@@ -13,9 +13,14 @@ use wimwright_format::io::{ReadAt, Reader};
 use wimwright_format::wim::write::BlobSource;
 use wimwright_format::wim::{self, BlobId, BlobView, Wim};
 
+use crate::spool::{MakeFile, Spool};
+
 /// Largest blob that is read into memory as a whole (a hive, a configuration file). COMPONENTS, the largest hive seen on
 /// real images, stays below 200 MB.
 pub const MAX_WHOLE_BLOB: u64 = 1 << 30;
+
+/// Bytes of staged contents that are held in memory where there is a file for what is more. Hives, scripts and small updates stay below.
+const MAX_HELD: u64 = 128 << 20;
 
 /// Why bytes cannot be had.
 #[derive(Debug, Error)]
@@ -54,14 +59,26 @@ pub enum BlobError {
 #[derive(Clone)]
 enum Staged {
     Bytes(Arc<[u8]>),
-    Source(Arc<dyn ReadAt>),
+    Source {
+        source: Arc<dyn ReadAt>,
+        /// Whether that is memory.
+        held: bool,
+    },
 }
 
 impl Staged {
     fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Source(source) => source.size(),
+            Self::Source { source, .. } => source.size(),
+        }
+    }
+
+    /// How much of it is in memory.
+    fn held(&self) -> u64 {
+        match self {
+            Self::Bytes(_) | Self::Source { held: true, .. } => self.size(),
+            Self::Source { held: false, .. } => 0,
         }
     }
 }
@@ -70,6 +87,15 @@ impl Staged {
 struct Inner {
     packs: Vec<Arc<Wim>>,
     staged: HashMap<BlobId, Staged>,
+    /// Bytes of the staged contents that are held in memory.
+    held: u64,
+    spool: Option<Spool>,
+}
+
+impl Inner {
+    fn has(&self, id: &BlobId) -> bool {
+        self.staged.contains_key(id) || self.packs.iter().any(|pack| pack.blob(id).is_some())
+    }
 }
 
 /// The store. Clones are handles to the same store.
@@ -83,10 +109,22 @@ impl Blobs {
         action(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// An empty store that writes added bytes to a file when they become too many for memory.
+    #[must_use]
+    pub fn with_spool(make: MakeFile) -> Self {
+        let blobs = Self::default();
+        blobs.with(|inner| inner.spool = Some(Spool::new(make)));
+        blobs
+    }
+
     /// Makes the blobs of a pack available. Blobs that were staged and are in the pack are read from it from now on.
     pub fn add_pack(&self, pack: Arc<Wim>) {
         self.with(|inner| {
             inner.staged.retain(|id, _| pack.blob(id).is_none());
+            inner.held = inner.staged.values().map(Staged::held).sum();
+            if let Some(spool) = &mut inner.spool {
+                spool.release();
+            }
             if !inner.packs.iter().any(|known| Arc::ptr_eq(known, &pack)) {
                 inner.packs.push(pack);
             }
@@ -100,8 +138,24 @@ impl Blobs {
             return None;
         }
         let id = BlobId(Sha1::digest(&bytes).into());
-        self.stage(id, Staged::Bytes(bytes));
+        let spooled = self.spool(&id, &bytes);
+        self.stage(id, spooled.unwrap_or(Staged::Bytes(bytes)));
         Some(id)
+    }
+
+    /// Writes bytes to the file for what is too much for memory; `None` when they are to be held there: there is room, there is no such
+    /// file, or it cannot be written.
+    fn spool(&self, id: &BlobId, bytes: &[u8]) -> Option<Staged> {
+        let size = bytes.len() as u64;
+        let spooled = self.with(|inner| {
+            let held = inner.held.saturating_add(size);
+            if inner.has(id) || held <= MAX_HELD {
+                return None;
+            }
+            inner.spool.as_mut()?.reserve(size).ok()
+        })?;
+        spooled.fill(bytes).ok()?;
+        Some(Staged::Source { source: Arc::new(spooled), held: false })
     }
 
     /// Like [`Self::add_bytes`], without copying them.
@@ -110,7 +164,8 @@ impl Blobs {
             return None;
         }
         let id = BlobId(Sha1::digest(&bytes).into());
-        self.stage(id, Staged::Source(Arc::new(bytes)));
+        let spooled = self.spool(&id, &bytes);
+        self.stage(id, spooled.unwrap_or_else(|| Staged::Source { source: Arc::new(bytes), held: true }));
         Some(id)
     }
 
@@ -132,14 +187,15 @@ impl Blobs {
             }
         }
         let id = BlobId(hash.finalize().into());
-        self.stage(id, Staged::Source(source));
+        self.stage(id, Staged::Source { source, held: false });
         Ok(Some(id))
     }
 
     fn stage(&self, id: BlobId, contents: Staged) {
         self.with(|inner| {
-            if !inner.packs.iter().any(|pack| pack.blob(&id).is_some()) {
-                inner.staged.entry(id).or_insert(contents);
+            if !inner.has(&id) {
+                inner.held = inner.held.saturating_add(contents.held());
+                inner.staged.insert(id, contents);
             }
         });
     }
@@ -189,7 +245,7 @@ impl Blobs {
                 bytes.reserve_exact(room);
                 bytes.extend_from_slice(&staged);
             }
-            Some(Staged::Source(source)) => {
+            Some(Staged::Source { source, .. }) => {
                 bytes.reserve_exact(room);
                 bytes.resize(size as usize, 0);
                 source.read_exact_at(&mut bytes, 0).map_err(|source| BlobError::Staged { source })?;
@@ -217,7 +273,7 @@ impl Blobs {
     pub fn copy(&self, id: &BlobId, output: &mut dyn std::io::Write) -> Result<(), BlobError> {
         match self.with(|inner| inner.staged.get(id).cloned()) {
             Some(Staged::Bytes(bytes)) => output.write_all(&bytes).map_err(|source| BlobError::Staged { source }),
-            Some(Staged::Source(source)) => {
+            Some(Staged::Source { source, .. }) => {
                 std::io::copy(&mut Reader::new(source), output).map(drop).map_err(|source| BlobError::Staged { source })
             }
             None => {
@@ -265,7 +321,7 @@ impl Blobs {
     pub fn view(&self, id: &BlobId) -> Result<Arc<dyn ReadAt>, BlobError> {
         match self.with(|inner| inner.staged.get(id).cloned()) {
             Some(Staged::Bytes(bytes)) => Ok(Arc::new(bytes.to_vec())),
-            Some(Staged::Source(source)) => Ok(source),
+            Some(Staged::Source { source, .. }) => Ok(source),
             None => {
                 let pack = self.pack_of(id).ok_or(BlobError::Missing { id: *id })?;
                 let view = BlobView::new(&pack, id).map_err(|source| BlobError::Read { id: *id, source })?;
@@ -281,7 +337,7 @@ impl Blobs {
     pub fn source(&self, id: &BlobId) -> Result<BlobSource, BlobError> {
         match self.with(|inner| inner.staged.get(id).cloned()) {
             Some(Staged::Bytes(bytes)) => Ok(BlobSource::Bytes(bytes)),
-            Some(Staged::Source(source)) => {
+            Some(Staged::Source { source, .. }) => {
                 let size = source.size();
                 Ok(BlobSource::Stream { size, open: Arc::new(move || Ok(Box::new(Reader::new(source.clone())))) })
             }

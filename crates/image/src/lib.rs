@@ -13,6 +13,7 @@ pub mod medium;
 mod path;
 pub mod registry;
 mod registry_diff;
+mod spool;
 pub mod tree;
 
 pub use blobs::{BlobError, Blobs, MAX_WHOLE_BLOB};
@@ -22,4 +23,5 @@ pub use image::{Image, ImageError};
 pub use image_file::ImageFile;
 pub use path::{ImagePath, PathError};
 pub use registry_diff::RegistryDiff;
+pub use spool::MakeFile;
 pub use tree::{EditError, Tree, TreeId};

@@ -212,7 +212,13 @@ impl Library {
 
 impl<'a> OpenLayers<'a> {
     pub fn new(library: &'a Library, base: &'a ImageFile) -> Self {
-        Self { library, base, blobs: Blobs::default(), layers: HashMap::new() }
+        // In the library, as a system's folder for temporary files may be memory.
+        let folder = library.cache_folder();
+        let blobs = Blobs::with_spool(Arc::new(move || {
+            fs::create_dir_all(&folder)?;
+            tempfile::tempfile_in(&folder)
+        }));
+        Self { library, base, blobs, layers: HashMap::new() }
     }
 
     /// The blobs of all images of the run.

@@ -268,7 +268,7 @@ pub fn install(
     options: &Options,
 ) -> Result<Vec<PackageReport>, InstallError> {
     let resolution = Resolver { store, sources }.resolve(changes)?;
-    let made = payload::make(store, sources, &resolution)?;
+    let made = payload::make(&image.blobs, store, sources, &resolution)?;
     let effects = Known::read(store, &resolution)?;
     let left = project::left(&resolution, &effects, &Waiting::read(image)?);
     refuse_deferred(&left.added, options.deferred)?;

@@ -8,9 +8,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rayon::prelude::*;
 use wimwright_codec::delta;
 use wimwright_format::manifest::component::{File, FileHash};
 use wimwright_format::manifest::{Identity, Version};
+use wimwright_format::wim::BlobId;
+use wimwright_image::{Blobs, ImageError};
 
 use super::InstallError;
 use super::resolve::{Resolution, Touched};
@@ -20,14 +23,17 @@ use crate::cbs::store::{self, KeyformPattern, Store};
 /// Largest file that a differential may make, in bytes: as in [`wimwright_format::msu::LARGEST_MEMBER`].
 const LARGEST_FILE: u64 = 2 << 30;
 
+/// Contents among those of the image's run; `None` for no bytes. What is made here may be gigabytes, and is not held in memory.
+type Contents = Option<BlobId>;
+
 /// A payload file as the store is to hold it.
 pub(super) struct Staged {
     /// Name in the component's folder.
     pub name: String,
-    /// Its bytes, shared by the entries of a manifest that share the payload file.
-    pub bytes: Arc<[u8]>,
+    /// Its bytes.
+    pub contents: Contents,
     /// Differentials that are kept beside it: folder (`f`, `r`, `n`) and bytes.
-    pub differentials: Vec<(&'static str, Arc<[u8]>)>,
+    pub differentials: Vec<(&'static str, Contents)>,
 }
 
 impl Staged {
@@ -48,44 +54,60 @@ struct Waiting<'a> {
     file: &'a File,
     /// Where it goes in the list of its component's files.
     place: usize,
-    forward: Arc<[u8]>,
-    back: Option<Arc<[u8]>>,
+    forward: Contents,
+    back: Option<Contents>,
 }
 
-/// Makes the files of all components that are to be staged, by keyform.
-pub(super) fn make(store: &Store, sources: &[PackageSource], resolution: &Resolution) -> Result<Made, InstallError> {
+/// A file of a delivery.
+enum Delivered<'a> {
+    Made(Staged),
+    Waiting(Waiting<'a>),
+}
+
+/// Makes the files of all components that are to be staged, by keyform. Their bytes are added to `blobs`.
+pub(super) fn make(blobs: &Blobs, store: &Store, sources: &[PackageSource], resolution: &Resolution) -> Result<Made, InstallError> {
     let mut made = Made::new();
     let mut waiting = Vec::new();
     for (number, source) in sources.iter().enumerate() {
         let staged: Vec<(&String, &Touched)> =
             resolution.components.iter().filter(|(_, touched)| touched.stage && touched.source == Some(number)).collect();
-        if !staged.is_empty() {
-            make_of(source, &staged, &mut made, &mut waiting)?;
+        for (keyform, files) in delivered(blobs, source, &staged)? {
+            let mut staged = Vec::with_capacity(files.len());
+            for file in files {
+                staged.push(match file {
+                    Delivered::Made(file) => file,
+                    Delivered::Waiting(file) => {
+                        let name = file.file.payload_name().to_owned();
+                        waiting.push(file);
+                        Staged { name, contents: None, differentials: Vec::new() }
+                    }
+                });
+            }
+            made.insert(keyform.clone(), staged);
         }
     }
     // A base may be made by the same plan: by a checkpoint, or by the package that first brings the component.
     while !waiting.is_empty() {
+        let attempt = |file: &Waiting<'_>| from_base(blobs, store, &made, file);
+        let attempts: Vec<_> = waiting.par_iter().map(attempt).collect::<Result<_, _>>()?;
         let mut left = Vec::new();
         let before = waiting.len();
-        let mut tried = Vec::new();
-        for file in waiting {
-            match from_base(store, &made, &file, &mut tried)? {
-                Some(bytes) => {
-                    let differentials = [("f", Some(file.forward)), ("r", file.back)];
-                    let differentials = differentials.into_iter().filter_map(|(folder, bytes)| Some((folder, bytes?))).collect();
-                    if let Some(slot) = made.get_mut(file.keyform).and_then(|files| files.get_mut(file.place)) {
-                        *slot = Staged { name: file.file.payload_name().to_owned(), bytes, differentials };
-                    }
-                }
-                None => left.push(file),
+        for (file, contents) in waiting.into_iter().zip(attempts) {
+            let Some(contents) = contents else {
+                left.push(file);
+                continue;
+            };
+            let differentials = [("f", Some(file.forward)), ("r", file.back)];
+            let differentials = differentials.into_iter().filter_map(|(folder, contents)| Some((folder, contents?))).collect();
+            if let Some(slot) = made.get_mut(file.keyform).and_then(|files| files.get_mut(file.place)) {
+                *slot = Staged { name: file.file.payload_name().to_owned(), contents, differentials };
             }
         }
         if let (Some(first), true) = (left.first(), left.len() == before) {
-            from_base(store, &made, first, &mut tried)?;
             return Err(InstallError::NoBase {
                 component: first.keyform.to_owned(),
                 file: first.file.payload_name().to_owned(),
-                tried: tried.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+                tried: versions(store, &made, first.identity).iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             });
         }
         waiting = left;
@@ -93,13 +115,12 @@ pub(super) fn make(store: &Store, sources: &[PackageSource], resolution: &Resolu
     Ok(made)
 }
 
-/// Makes what a delivery brings whole or from nothing; what has a base waits.
-fn make_of<'a>(
+/// The files of components in a delivery: what is whole or comes from nothing is made; what has a base waits.
+fn delivered<'a>(
+    blobs: &Blobs,
     source: &PackageSource,
     staged: &[(&'a String, &'a Touched)],
-    made: &mut Made,
-    waiting: &mut Vec<Waiting<'a>>,
-) -> Result<(), InstallError> {
+) -> Result<Vec<(&'a String, Vec<Delivered<'a>>)>, InstallError> {
     let mut wanted = HashMap::new();
     for (keyform, touched) in staged {
         for file in &touched.manifest.component.files {
@@ -108,41 +129,55 @@ fn make_of<'a>(
             }
         }
     }
+    if wanted.is_empty() {
+        return Ok(staged.iter().map(|(keyform, _)| (*keyform, Vec::new())).collect());
+    }
     let read = Mutex::new(HashMap::with_capacity(wanted.len()));
     source.read_files(&wanted, &|path, bytes| {
-        read.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), Arc::<[u8]>::from(bytes));
+        let contents = blobs.add_vec(bytes.to_vec());
+        read.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), contents);
         Ok(())
     })?;
     let read = read.into_inner().unwrap_or_else(PoisonError::into_inner);
-    for &(keyform, touched) in staged {
-        let mut files = Vec::with_capacity(touched.manifest.component.files.len());
-        for (place, file) in touched.manifest.component.files.iter().enumerate() {
+    let of_component = |&(keyform, touched): &(&'a String, &'a Touched)| {
+        let files = touched.manifest.component.files.iter().enumerate();
+        let files = files.map(|(place, file)| {
             // Two entries of a manifest may share one payload file.
             let take = |folder: &str| {
                 let path = source::payload_path(keyform, folder, file.payload_name());
-                read.get(&path).cloned().ok_or_else(|| missing(keyform, file))
+                read.get(&path).copied().ok_or_else(|| missing(keyform, file))
             };
-            let (bytes, differentials): (Arc<[u8]>, _) = match form(source, keyform, file)? {
-                PayloadForm::Whole => (take("")?, Vec::new()),
+            let (contents, bytes, differentials) = match form(source, keyform, file)? {
+                PayloadForm::Whole => {
+                    let contents = take("")?;
+                    (contents, bytes_of(blobs, contents)?, Vec::new())
+                }
                 PayloadForm::Null => {
                     let differential = take("n\\")?;
-                    (apply(keyform, file, &[], &differential)?.into(), vec![("n", differential)])
+                    let bytes = apply(keyform, file, &[], &bytes_of(blobs, differential)?)?;
+                    (blobs.add_bytes(&*bytes), bytes.into(), vec![("n", differential)])
                 }
                 PayloadForm::Forward { reverse } => {
                     let (forward, back) = (take("f\\")?, if reverse { Some(take("r\\")?) } else { None });
-                    waiting.push(Waiting { keyform, identity: &touched.manifest.component.identity, file, place, forward, back });
-                    files.push(Staged { name: file.payload_name().to_owned(), bytes: Arc::from([]), differentials: Vec::new() });
-                    continue;
+                    let identity = &touched.manifest.component.identity;
+                    return Ok(Delivered::Waiting(Waiting { keyform, identity, file, place, forward, back }));
                 }
             };
             if !hash_of(keyform, file)?.matches(&bytes) {
                 return Err(InstallError::WrongHash { component: keyform.clone(), file: file.payload_name().to_owned() });
             }
-            files.push(Staged { name: file.payload_name().to_owned(), bytes, differentials });
-        }
-        made.insert(keyform.clone(), files);
-    }
-    Ok(())
+            Ok(Delivered::Made(Staged { name: file.payload_name().to_owned(), contents, differentials }))
+        });
+        Ok((keyform, files.collect::<Result<_, InstallError>>()?))
+    };
+    staged.par_iter().map(of_component).collect()
+}
+
+fn bytes_of(blobs: &Blobs, contents: Contents) -> Result<Arc<[u8]>, InstallError> {
+    Ok(match contents {
+        Some(id) => blobs.read(&id).map_err(ImageError::from)?,
+        None => Arc::from([]),
+    })
 }
 
 fn hash_of<'a>(keyform: &str, file: &'a File) -> Result<&'a FileHash, InstallError> {
@@ -192,20 +227,20 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 /// Makes a file from the base version that its differential was made against: tries every version of the component that the image or
 /// this plan has, the winner first, each as it is and led back by its own differential. The manifest's hash tells which was right.
-/// `tried` gets the versions.
-fn from_base(store: &Store, made: &Made, waiting: &Waiting<'_>, tried: &mut Vec<Version>) -> Result<Option<Arc<[u8]>>, InstallError> {
-    let Waiting { keyform, identity, file, forward, .. } = waiting;
+fn from_base(blobs: &Blobs, store: &Store, made: &Made, waiting: &Waiting<'_>) -> Result<Option<Contents>, InstallError> {
+    let Waiting { keyform, identity, file, .. } = waiting;
     let hash = hash_of(keyform, file)?;
+    let forward = bytes_of(blobs, waiting.forward)?;
     let winner = store.winner(identity)?.map(|winner| winner.version);
-    *tried = versions(store, made, identity);
-    tried.sort_by_key(|version| (winner != Some(*version), std::cmp::Reverse(*version)));
-    for version in tried.iter() {
-        let older = Identity { version: *version, ..(*identity).clone() }.keyform();
+    let mut versions = versions(store, made, identity);
+    versions.sort_by_key(|version| (winner != Some(*version), std::cmp::Reverse(*version)));
+    for version in versions {
+        let older = Identity { version, ..(*identity).clone() }.keyform();
         let own = made.get(&older).and_then(|files| files.iter().find(|made| made.name.eq_ignore_ascii_case(file.payload_name())));
         let (bytes, back) = match own {
             Some(own) => {
                 let back = own.differentials.iter().find(|(folder, _)| *folder == "r");
-                (own.bytes.clone(), back.map(|(_, back)| back.clone()))
+                (bytes_of(blobs, own.contents)?, back.map(|(_, back)| bytes_of(blobs, *back)).transpose()?)
             }
             None => {
                 let Some(bytes) = store.read_file(&store::payload_path(&older, file.payload_name()))? else { continue };
@@ -213,10 +248,10 @@ fn from_base(store: &Store, made: &Made, waiting: &Waiting<'_>, tried: &mut Vec<
             }
         };
         let led_back = back.and_then(|back| apply(&older, file, &bytes, &back).ok());
-        let forward = |base: &[u8]| apply(keyform, file, base, forward).ok().filter(|made| hash.matches(made));
+        let forward = |base: &[u8]| apply(keyform, file, base, &forward).ok().filter(|made| hash.matches(made));
         // Most have to be led back. A checkpoint is a base itself, and leads back to the one before it.
         if let Some(made) = led_back.and_then(|base| forward(&base)).or_else(|| forward(&bytes)) {
-            return Ok(Some(made.into()));
+            return Ok(Some(blobs.add_vec(made)));
         }
     }
     Ok(None)

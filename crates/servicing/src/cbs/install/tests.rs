@@ -125,11 +125,15 @@ fn real_footprint_of_an_installed_package() {
 
     // What `install` does, but for the payload: its files stand for what is not public.
     let resolution = Resolver { store: &store, sources: &sources }.resolve(&changes).unwrap();
-    assert!(payload::make(&store, &sources, &resolution).is_err(), "the payload is not public");
+    assert!(payload::make(&image.blobs, &store, &sources, &resolution).is_err(), "the payload is not public");
     let stand_in = |touched: &resolve::Touched| -> Vec<Staged> {
         let files = touched.manifest.component.files.iter();
         files
-            .map(|file| Staged { name: file.payload_name().to_owned(), bytes: (*b"stands for it").into(), differentials: Vec::new() })
+            .map(|file| Staged {
+                name: file.payload_name().to_owned(),
+                contents: image.blobs.add_bytes(*b"stands for it"),
+                differentials: Vec::new(),
+            })
             .collect()
     };
     let made = resolution.components.iter().map(|(keyform, touched)| (keyform.clone(), stand_in(touched))).collect();

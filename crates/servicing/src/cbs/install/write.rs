@@ -40,17 +40,15 @@ pub(super) fn stage(image: &mut Image, resolution: &Resolution, effects: &Known,
                 security: effect.and_then(|effect| effect.security.as_deref()),
                 time,
             };
-            let blob = image.blobs.add_bytes(file.bytes);
             let path = image_path(&keyform, &payload_path(&keyform, &file.name))?;
             // The folders above inherit; only the file has a descriptor of its own.
             if let Some(parent) = path.parent() {
                 NewFile { attributes: None, security: None, time }.put(image, &parent, None)?;
             }
-            new.put_blob(image, &path, blob)?;
-            for (folder, bytes) in file.differentials {
-                let blob = image.blobs.add_bytes(bytes);
+            new.put_blob(image, &path, file.contents)?;
+            for (folder, contents) in file.differentials {
                 let path = image_path(&keyform, &payload_path(&keyform, &format!("{folder}\\{}", file.name)))?;
-                NewFile { attributes: None, security: None, time }.put_blob(image, &path, blob)?;
+                NewFile { attributes: None, security: None, time }.put_blob(image, &path, contents)?;
             }
         }
     }
