@@ -121,8 +121,9 @@ pub fn parents_of(package: &manifest::Package) -> Vec<PackageId> {
 pub fn elevated_by(package: &manifest::Package) -> Vec<Identity> {
     let conditions = package.updates.iter().filter_map(|update| update.applicable.as_ref());
     let elevations = conditions.flat_map(|applicable| applicable.components.iter().chain(&applicable.drivers));
+    let elevated = elevations.flat_map(|elevation| &elevation.identities);
     let mut identities: Vec<Identity> =
-        elevations.map(|elevation| Identity { version: older(elevation.identity.version), ..elevation.identity.clone() }).collect();
+        elevated.map(|identity| Identity { version: older(identity.version), ..identity.clone() }).collect();
     identities.sort_by_cached_key(Identity::keyform);
     identities.dedup_by_key(|identity| identity.keyform());
     identities

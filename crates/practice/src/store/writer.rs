@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 use wimwright_format::manifest::store_name::{Reference, ReferenceKind, payload_value_name};
-use wimwright_format::manifest::{PackageId, Version};
+use wimwright_format::manifest::{Identity, PackageId, Version};
 use wimwright_format::regf::Data;
 
 use crate::contents::Contents;
@@ -154,14 +154,13 @@ impl<'a> StoreWriter<'a> {
         for update in &package.updates {
             let reference = format!("{id}.{}", update.name);
             match &update.applicable {
-                None => {}
-                Some(Applicable::ParentFeature(feature)) => {
-                    software.set(&format!(r"{SERVICING}\UpdateDetect\{feature}"), &id.to_string(), &Data::Dword(0))?;
-                }
+                // What Windows writes below `UpdateDetect` for a feature is not public.
+                None | Some(Applicable::ParentFeature(_)) => {}
                 Some(Applicable::Components(identities)) => {
                     for identity in identities {
-                        let key = format!(r"{SERVICING}\ComponentDetect\{}", identity.family_key());
-                        software.set(&key, &reference, &Data::Text(format!("{}@4", identity.version)))?;
+                        let any = Identity { version: Version::ZERO, ..identity.clone() };
+                        let key = format!(r"{SERVICING}\ComponentDetect\{}", any.keyform());
+                        software.set(&key, &reference, &Data::Text(format!("{}@16", identity.version)))?;
                     }
                 }
             }

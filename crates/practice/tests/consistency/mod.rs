@@ -56,6 +56,35 @@ fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
+/// What `PackageDetect` and `ComponentDetect` are to hold for a package: key and value, data.
+fn expected_index(package: &Package) -> Vec<((String, String), String)> {
+    let id = package.id();
+    let mut parents: Vec<_> = package.parents.iter().collect();
+    let mut expected = Vec::new();
+    while let Some(parent) = parents.pop() {
+        parents.extend(&parent.parents);
+        for identity in &parent.identities {
+            let key = format!(r"PackageDetect\{}", PackageId::from(identity).with_version(Version::ZERO));
+            expected.push(((key, id.to_string()), "[0, 0, 0, 0]".to_owned()));
+        }
+    }
+    for update in &package.updates {
+        for elevation in update.applicable.iter().flat_map(|applicable| &applicable.components) {
+            let [identity] = &elevation.identities[..] else { continue };
+            let key = format!(r"ComponentDetect\{}", Identity { version: Version::ZERO, ..identity.clone() }.keyform());
+            let number = match elevation.elevate.as_deref() {
+                Some("revision") => 2,
+                Some("distribution") => 4,
+                Some("serviceLevel") => 8,
+                Some("install") => 16,
+                other => panic!("{other:?}"),
+            };
+            expected.push(((key, format!("{id}.{}", update.name)), format!("{}@{number}", identity.version)));
+        }
+    }
+    expected
+}
+
 /// Panics at the first thing that is wrong with the store of an image for this architecture.
 pub fn check(image: &mut Image, image_architecture: &str) -> Counts {
     check_decoded(image, image_architecture, &|manifest| manifest.to_vec())
@@ -82,10 +111,13 @@ pub fn check_decoded(image: &mut Image, image_architecture: &str, decode: &dyn F
 
     // Packages: manifest, catalog in three places. Then what catalogs list.
     let mut catalogs: BTreeMap<String, Catalog> = BTreeMap::new();
+    let mut indexed = BTreeMap::new();
     for (name, _) in subkeys(&software, &format!(r"{SERVICING}\Packages")) {
         let id: PackageId = name.parse().unwrap();
         let manifest = image.read(&format!("/Windows/servicing/Packages/{name}.mum")).unwrap();
-        assert_eq!(Package::parse(&manifest).unwrap().id(), id);
+        let package = Package::parse(&manifest).unwrap();
+        assert_eq!(package.id(), id);
+        indexed.extend(expected_index(&package));
         let catalog = image.read(&format!("/Windows/servicing/Packages/{name}.cat")).unwrap();
         assert_eq!(image.read(&format!("{CATALOG_ROOT}/{name}.cat")).unwrap(), catalog);
         let thumbprint = hexadecimal(&Sha256::digest(&catalog));
@@ -98,6 +130,17 @@ pub fn check_decoded(image: &mut Image, image_architecture: &str, decode: &dyn F
         assert!(software.value(index, &name).unwrap().is_some());
         counts.packages += 1;
     }
+
+    // What leads to packages by their parents and by the components that they lift: nothing else, and nothing is missing.
+    let found: BTreeMap<(String, String), String> = ["PackageDetect", "ComponentDetect"]
+        .into_iter()
+        .flat_map(|index| subkeys(&software, &format!(r"{SERVICING}\{index}")).into_iter().map(move |(name, key)| (index, name, key)))
+        .flat_map(|(index, name, key)| {
+            let text = move |data: &[u8]| if index == "PackageDetect" { format!("{data:?}") } else { text(data) };
+            values(&software, key).into_iter().map(move |(value, data)| ((format!(r"{index}\{name}"), value), text(&data)))
+        })
+        .collect();
+    assert_eq!(found, indexed);
 
     // Deployments: each has its component; the closure refers back.
     let mut deployments = BTreeMap::new();

@@ -29,9 +29,12 @@ pub fn superseded(store: &Store) -> Result<Vec<PackageChange>, StoreError> {
         if gone.contains(id) {
             continue;
         }
-        let current = |owner: &PackageId| store.packages().get(owner).is_some_and(|owner| owner.state != State::SUPERSEDED);
-        let kept = record.owners.keys().any(|owner| owner != id && current(owner));
-        if kept || is_checkpoint(store, id)? {
+        let mut kept = is_checkpoint(store, id)?;
+        for owner in record.owners.keys().filter(|owner| *owner != id) {
+            let current = store.packages().get(owner).is_some_and(|owner| owner.state != State::SUPERSEDED);
+            kept |= current || is_checkpoint(store, owner)?;
+        }
+        if kept {
             continue;
         }
         let removed = owned.with(store, id, &gone);

@@ -302,6 +302,12 @@ impl Store {
         Ok(manifest)
     }
 
+    /// True when the manifest of a package is there.
+    #[must_use]
+    pub fn has_package_manifest(&self, id: &PackageId) -> bool {
+        self.tree.at(&format!("{PACKAGES_FOLDER}/{id}.mum")).is_some()
+    }
+
     /// The manifests of all packages, read in one pass; of those that are missing, damaged or another package's, nothing.
     ///
     /// # Errors
@@ -352,6 +358,11 @@ impl Store {
     #[must_use]
     pub fn tree(&self) -> &Tree {
         &self.tree
+    }
+
+    /// The image's bytes.
+    pub(super) fn blobs(&self) -> &Blobs {
+        &self.blobs
     }
 
     /// The winners of a component family by `major.minor`; none when no version is installed.

@@ -313,6 +313,23 @@ fn each_damage_has_its_finding() {
 }
 
 #[test]
+fn an_index_that_leads_to_nobody_by_parents_or_components_is_worth_knowing() {
+    let mut image = open(store_bytes());
+    software(&mut image, |hive| {
+        let parent = format!(r"{SERVICING}\PackageDetect\Practice-Package~31bf3856ad364e35~amd64~~0.0.0.0");
+        set(hive, &parent, "Nobody~31bf3856ad364e35~amd64~~1.0.0.0", &Data::Dword(0));
+        let component = format!(r"{SERVICING}\ComponentDetect\amd64_nobody_31bf3856ad364e35_0.0.0.0_none_0123456789abcdef");
+        set(hive, &component, "Nobody-Else~31bf3856ad364e35~amd64~~1.0.0.0.An update", &Data::Text("1.0.0.0@2".into()));
+    });
+    let report = scan(&image, None);
+    let findings: Vec<_> = report.findings.iter().map(|finding| (finding.kind, finding.detail.as_str())).collect();
+    let expected =
+        ["Nobody-Else~31bf3856ad364e35~amd64~~1.0.0.0 is not registered", "Nobody~31bf3856ad364e35~amd64~~1.0.0.0 is not registered"];
+    assert_eq!(findings, expected.map(|detail| (FindingKind::IndexUnknownPackage, detail)));
+    assert!(report.is_healthy());
+}
+
+#[test]
 fn a_quick_check_asks_what_windows_noted() {
     let image = open(store_bytes());
     let victim = Victim::of(&image);

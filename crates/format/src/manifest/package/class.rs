@@ -7,7 +7,7 @@ use super::{Package, Payload};
 pub enum PackageClass {
     /// Servicing stack update (SSU).
     ServicingStack,
-    /// Cumulative update (LCU). That it is a checkpoint cannot be seen in it: only the set of updates or the image says so.
+    /// Cumulative update (LCU). Whether it is a checkpoint is not told apart here.
     Cumulative,
     /// Switches on what a cumulative update already brought.
     Enablement,

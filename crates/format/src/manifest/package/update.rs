@@ -67,8 +67,8 @@ pub enum Detection {
 pub struct Elevation {
     /// `elevate`: `install`, `serviceLevel`, `distribution`, `revision`.
     pub elevate: Option<String>,
-    /// The component in its new version. KB2999226 names four here; what the others mean is not known, and the first decides.
-    pub identity: Identity,
+    /// The components in their new versions, one at least. Several are alternatives (`docs/formats/cbs_plan.md`).
+    pub identities: Vec<Identity>,
 }
 
 /// What an update carries.
@@ -171,7 +171,11 @@ fn identity_of(node: Node<'_, '_>) -> Result<Identity, Error> {
 
 impl Elevation {
     fn read(node: Node<'_, '_>) -> Result<Self, Error> {
-        Ok(Self { elevate: xml::owned(node, "elevate"), identity: identity_of(node)? })
+        let mut identities = vec![identity_of(node)?];
+        for other in xml::elements(node).filter(|element| xml::name(*element) == "assemblyIdentity").skip(1) {
+            identities.push(Identity::read(other)?);
+        }
+        Ok(Self { elevate: xml::owned(node, "elevate"), identities })
     }
 }
 

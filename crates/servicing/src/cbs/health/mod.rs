@@ -13,7 +13,7 @@ mod components;
 mod finding;
 mod packages;
 mod payload;
-mod reading;
+pub(in crate::cbs) mod reading;
 mod records;
 mod references;
 pub mod repair;

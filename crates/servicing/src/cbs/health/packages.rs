@@ -12,6 +12,7 @@ use wimwright_image::registry::{self, HiveFile};
 
 use super::catalogs::{CATALOG_ROOT, Digests, ReadCatalogs};
 use super::reading::{Contents, reason};
+use super::references::split_reference;
 use super::{Finding, FindingKind, Scan, Wanted};
 use crate::cbs::state::State;
 use crate::cbs::store::{PACKAGES_FOLDER, PackageRecord, SERVICING, StoreError, hive_error};
@@ -166,7 +167,7 @@ impl Scan<'_> {
         owned.find_map(|deployment| deployment.catalog.clone())
     }
 
-    /// `PackageIndex`, `Owners`, and manifests that nobody registered.
+    /// `PackageIndex`, `PackageDetect`, `ComponentDetect`, `Owners`, and manifests that nobody registered.
     pub(super) fn check_index(&self) -> Result<(), StoreError> {
         let packages = self.store.packages();
         let key = format!(r"{SERVICING}\PackageIndex");
@@ -183,6 +184,15 @@ impl Scan<'_> {
         for id in index.iter().filter(|id| !packages.contains_key(id)) {
             let place = format!(r"HKLM\SOFTWARE\{key}\{}", id.with_version(Version::ZERO));
             self.findings.add(FindingKind::IndexUnknownPackage, place, format!("{id} is not registered"));
+        }
+        // What leads to a package by its parents and components only makes Windows look at it once more.
+        for name in ["PackageDetect", "ComponentDetect"] {
+            let key = format!(r"{SERVICING}\{name}");
+            let index = self.read_index(&key).map_err(hive_error(HiveFile::Software))?;
+            for id in index.iter().filter(|id| !packages.contains_key(id)) {
+                let place = format!(r"HKLM\SOFTWARE\{key}");
+                self.findings.push(Finding::new(FindingKind::IndexUnknownPackage, place, format!("{id} is not registered")).as_note());
+            }
         }
         let folder = self.store.tree().at(PACKAGES_FOLDER);
         for child in folder.into_iter().flat_map(|folder| folder.children()) {
@@ -204,8 +214,13 @@ impl Scan<'_> {
         let mut found = HashSet::new();
         for name in registry::subkey_names(hive, key)? {
             let Some(key) = hive.open(&format!("{key}\\{name}"))? else { continue };
-            found.extend(hive.values(key)?.into_iter().filter_map(|value| value.name().parse::<PackageId>().ok()));
+            found.extend(hive.values(key)?.into_iter().filter_map(|value| indexed_package(&value.name())));
         }
         Ok(found)
     }
+}
+
+/// The package of an index's value: its identity, in `ComponentDetect` with the name of an update after it.
+fn indexed_package(name: &str) -> Option<PackageId> {
+    name.parse().ok().or_else(|| split_reference(name).map(|(package, _)| package))
 }

@@ -14,7 +14,7 @@ const BATCH: u64 = 32 << 20;
 const LARGEST_WHOLE: u64 = 64 << 20;
 
 /// What is known of a blob after reading.
-pub(super) enum Contents<'a> {
+pub(in crate::cbs) enum Contents<'a> {
     /// All of it.
     Whole(&'a [u8]),
     /// Too large to be held: its SHA-256, and its first bytes.
@@ -24,22 +24,27 @@ pub(super) enum Contents<'a> {
 }
 
 /// What is done with a blob, on any thread.
-pub(super) type Work<'a> = dyn Fn(BlobId, Contents<'_>) + Sync + 'a;
+pub(in crate::cbs) type Work<'a> = dyn Fn(BlobId, Contents<'_>) + Sync + 'a;
 
 /// What is told of the work: `done` of `total` bytes.
-pub(super) struct Meter<'a> {
-    pub(super) progress: &'a (dyn Fn(u64, u64) + Sync),
-    pub(super) total: u64,
-    pub(super) done: AtomicU64,
+pub(in crate::cbs) struct Meter<'a> {
+    pub(in crate::cbs) progress: &'a (dyn Fn(u64, u64) + Sync),
+    pub(in crate::cbs) total: u64,
+    pub(in crate::cbs) done: AtomicU64,
 }
 
 impl Meter<'_> {
+    /// Tells nobody.
+    pub(in crate::cbs) fn silent() -> Self {
+        Self { progress: &|_, _| {}, total: 0, done: AtomicU64::new(0) }
+    }
+
     fn add(&self, bytes: u64) {
         let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
         (self.progress)(done.min(self.total), self.total);
     }
 
-    pub(super) fn finish(&self) {
+    pub(in crate::cbs) fn finish(&self) {
         (self.progress)(self.total, self.total);
     }
 }
@@ -77,7 +82,7 @@ impl Arriving {
 }
 
 /// Reads blobs and hands each to `work`, in no particular order.
-pub(super) fn read_all(blobs: &Blobs, ids: &HashSet<BlobId>, meter: &Meter<'_>, work: &Work<'_>) {
+pub(in crate::cbs) fn read_all(blobs: &Blobs, ids: &HashSet<BlobId>, meter: &Meter<'_>, work: &Work<'_>) {
     let mut read: HashSet<BlobId> = HashSet::new();
     let mut batch: Vec<Arriving> = Vec::new();
     let mut weight = 0;
@@ -138,7 +143,7 @@ fn read_one(blobs: &Blobs, id: &BlobId) -> Result<Arriving, BlobError> {
 }
 
 /// An error with its causes in one line.
-pub(super) fn reason(error: &dyn std::error::Error) -> String {
+pub(in crate::cbs) fn reason(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -4,6 +4,7 @@
 //! only then the image is written: the [store](write), the [projection](project) of its winners into the image, the
 //! [records](register) of packages. The image is a value: an error leaves the caller's as it was.
 
+mod claims;
 mod first_boot;
 mod payload;
 mod project;
@@ -273,7 +274,7 @@ pub fn install(
     let left = project::left(&resolution, &effects, &Waiting::read(image)?);
     refuse_deferred(&left.added, options.deferred)?;
     let gone = write::stage(image, &resolution, &effects, made, options.time)?;
-    let mut done = project::project(image, &resolution, &effects, &left, options.time)?;
+    let mut done = project::project(image, store, &resolution, &effects, &left, options.time)?;
     gone.remove(image)?;
     first_boot::update(image, &left, options.time)?;
     register::packages(image, sources, changes, &resolution, options.time)?;

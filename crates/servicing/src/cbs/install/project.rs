@@ -3,17 +3,18 @@
 //! Only what is still as the loser left it is taken back: a file that is another one by now, or a value that was changed, belongs to
 //! somebody else.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use wimwright_format::regf::{self, Data, Hive, KeyId, ValueKind};
 use wimwright_image::registry::{HiveFile, RegistryPath};
 use wimwright_image::{Image, ImageError, ImagePath};
 
+use super::claims::{Candidates, Claims, folded_directory, folded_entries, is_own, texts, value_place};
 use super::first_boot::Waiting;
 use super::resolve::Resolution;
 use super::{Done, InstallError, Known, image_path};
-use crate::cbs::effects::{Deferred, Effects, ObsoleteValue, Operation, RegistryEffect, ValueEffect, obsolete};
-use crate::cbs::store::payload_path;
+use crate::cbs::effects::{Deferred, Effects, Obsolete, ObsoleteValue, Operation, RegistryEffect, ValueEffect, obsolete};
+use crate::cbs::store::{Store, payload_path};
 use crate::files::NewFile;
 use crate::inheritance::{Kind, encoded_with_inherited};
 
@@ -66,6 +67,7 @@ pub(super) fn left(resolution: &Resolution, effects: &Known, waiting: &Waiting) 
 /// Projects the new winners and takes back what the old ones did.
 pub(super) fn project(
     image: &mut Image,
+    store: &Store,
     resolution: &Resolution,
     effects: &Known,
     left: &Left,
@@ -75,11 +77,6 @@ pub(super) fn project(
     let changes = changes(resolution);
     let none = Effects::default();
     let of = |keyform: &Option<String>| keyform.as_ref().and_then(|keyform| effects.get(keyform)).unwrap_or(&none);
-    // What any winner of this plan does stays, whoever did it before.
-    let mut kept = Kept::default();
-    for winner in resolution.families.values().filter_map(|family| Some(family.keyform(family.after.as_ref()?.version))) {
-        kept.add(effects.get(&winner).unwrap_or(&none));
-    }
     for change in &changes {
         let Some(keyform) = &change.after else { continue };
         let done = done.entry(keyform.clone()).or_default();
@@ -93,14 +90,22 @@ pub(super) fn project(
             done.entry(keyform.clone()).or_default().files += 1;
         }
     }
+    let mut former = Vec::new();
+    let mut candidates = Candidates::default();
     for change in &changes {
         let Some(keyform) = &change.before else { continue };
-        take_back_files(image, keyform, of(&change.before), of(&change.after), &kept)?;
+        let (old, gone) = (of(&change.before), obsolete(of(&change.before), of(&change.after)));
+        candidates.add(image, keyform, old, &gone)?;
+        former.push((keyform, old, gone));
+    }
+    // What any winner does stays, whoever did it before.
+    let claims = Claims::find(candidates, store, resolution, effects)?;
+    for (keyform, old, gone) in &former {
+        take_back_files(image, keyform, old, gone, &claims)?;
     }
     // A directory may hold files of several components: it goes when they all have gone.
-    for change in &changes {
-        let Some(keyform) = &change.before else { continue };
-        take_back_directories(image, keyform, of(&change.before), of(&change.after), &kept)?;
+    for (keyform, _, gone) in &former {
+        take_back_directories(image, keyform, gone, &claims)?;
     }
     let mut hives = BTreeSet::new();
     for change in &changes {
@@ -118,37 +123,13 @@ pub(super) fn project(
                     }
                 }
             }
-            for change in &changes {
-                take_back_values(hive, file, of(&change.before), of(&change.after), &kept, time)
-                    .map_err(|source| ImageError::hive_edit(file, "", source))?;
+            for (_, _, gone) in &former {
+                take_back_values(hive, file, gone, &claims, time).map_err(|source| ImageError::hive_edit(file, "", source))?;
             }
             Ok::<_, ImageError>(())
         })?;
     }
     Ok(done)
-}
-
-/// Names and values that winners of the plan make.
-#[derive(Default)]
-struct Kept {
-    names: HashSet<String>,
-    values: HashSet<(HiveFile, String, String)>,
-}
-
-impl Kept {
-    fn add(&mut self, effects: &Effects) {
-        let names = effects.files.iter().flat_map(|file| &file.names).chain(effects.new_files.iter().map(|file| &file.path));
-        let directories = effects.directories.iter().map(|directory| &directory.path);
-        self.names.extend(names.chain(directories).map(|name| name.to_lowercase()));
-        for effect in &effects.registry {
-            let values = effect.values.iter().filter(|value| value.operation == Operation::Set);
-            self.values.extend(values.map(|value| value_place(&effect.path, &value.name)));
-        }
-    }
-}
-
-fn value_place(path: &RegistryPath, name: &str) -> (HiveFile, String, String) {
-    (path.hive, path.key.to_lowercase(), name.to_lowercase())
 }
 
 /// Directories, links and other files of a winner. Returns how many names it has now.
@@ -216,29 +197,24 @@ fn is_changed(image: &Image, name: &str, old: &Effects, before: Option<&str>) ->
     Ok(stored.is_none_or(|stored| stored.inode().contents != current.inode().contents))
 }
 
-fn take_back_files(image: &mut Image, keyform: &str, old: &Effects, new: &Effects, kept: &Kept) -> Result<(), InstallError> {
-    let obsolete = obsolete(old, new);
-    for name in obsolete.names.iter().filter(|name| !kept.names.contains(&name.to_lowercase())) {
+fn take_back_files(image: &mut Image, keyform: &str, old: &Effects, gone: &Obsolete, claims: &Claims) -> Result<(), InstallError> {
+    for name in &gone.names {
+        if !is_own(image, keyform, old, name)? {
+            continue;
+        }
         let path = image_path(keyform, name)?;
-        let Some(current) = image.tree.get(&path) else { continue };
-        let file = old.files.iter().find(|file| file.names.contains(name));
-        let own = match (file, old.new_files.iter().find(|file| file.path == *name)) {
-            (Some(file), _) => {
-                image.tree.at(&payload_path(keyform, &file.payload)).is_some_and(|stored| stored.file_id() == current.file_id())
-            }
-            (None, Some(file)) => !current.is_directory() && *image.contents(current)? == *file.contents,
-            (None, None) => false,
-        };
-        if own {
-            image.tree.remove(&path)?;
+        match claims.name(name) {
+            None => image.tree.remove(&path)?,
+            // The winner that stays has the file in the store: from now on it is that one.
+            Some(Some(payload)) if image.tree.at(payload).is_some() => image.tree.link(&image_path(keyform, payload)?, &path)?,
+            Some(_) => {}
         }
     }
     Ok(())
 }
 
-fn take_back_directories(image: &mut Image, keyform: &str, old: &Effects, new: &Effects, kept: &Kept) -> Result<(), InstallError> {
-    let directories = obsolete(old, new).directories;
-    for directory in directories.iter().filter(|directory| !kept.names.contains(&directory.to_lowercase())) {
+fn take_back_directories(image: &mut Image, keyform: &str, gone: &Obsolete, claims: &Claims) -> Result<(), InstallError> {
+    for directory in gone.directories.iter().filter(|directory| claims.name(directory).is_none()) {
         let path = image_path(keyform, directory)?;
         if image.tree.get(&path).is_some_and(|entry| entry.is_directory() && entry.children().len() == 0) && !path.is_root() {
             image.tree.remove(&path)?;
@@ -303,14 +279,6 @@ fn was_set(old: &Effects, path: &RegistryPath, name: &str, current: &(ValueKind,
     })
 }
 
-fn texts(kind: ValueKind, data: &[u8]) -> Vec<String> {
-    match Data::decode(kind, data) {
-        Data::Texts(texts) => texts,
-        Data::Text(text) | Data::ExpandableText(text) => vec![text],
-        _ => Vec::new(),
-    }
-}
-
 /// A REG_MULTI_SZ with entries added that it does not have.
 fn with_entries(current: Option<&(ValueKind, Vec<u8>)>, value: &ValueEffect, first: bool) -> Vec<u8> {
     let mut entries = current.map(|(kind, data)| texts(*kind, data)).unwrap_or_default();
@@ -327,11 +295,6 @@ fn with_entries(current: Option<&(ValueKind, Vec<u8>)>, value: &ValueEffect, fir
         entries.extend(missing);
     }
     Data::Texts(entries).encode().1
-}
-
-/// A directory as it is compared in a list of directories.
-fn folded_directory(directory: &str) -> String {
-    directory.trim().trim_end_matches('\\').to_ascii_lowercase()
 }
 
 /// A list of directories with those added that it does not have; of the type that it has.
@@ -355,23 +318,28 @@ fn with_path(current: Option<&(ValueKind, Vec<u8>)>, value: &ValueEffect, first:
     data.encode()
 }
 
-fn take_back_values(hive: &mut Hive, file: HiveFile, old: &Effects, new: &Effects, kept: &Kept, time: u64) -> Result<(), regf::Error> {
-    let obsolete = obsolete(old, new);
-    for ObsoleteValue { path, value } in obsolete.values.iter().filter(|gone| gone.path.hive == file) {
+fn take_back_values(hive: &mut Hive, file: HiveFile, gone: &Obsolete, claims: &Claims, time: u64) -> Result<(), regf::Error> {
+    for ObsoleteValue { path, value } in gone.values.iter().filter(|gone| gone.path.hive == file) {
         let Some(key) = hive.open(&path.resolved(hive)?)? else { continue };
         let Some(current) = hive.value(key, &value.name)? else { continue };
         let current = (current.kind(), current.data()?.into_owned());
+        let place = value_place(path, &value.name);
+        let mut gone = folded_entries(value.operation, value.kind, &value.data);
+        gone.retain(|entry| !claims.entry(&place, entry));
         match value.operation {
-            Operation::Set => {
-                let same = current == (value.kind, value.data.clone());
-                if same && !kept.values.contains(&value_place(path, &value.name)) {
+            Operation::Set => match claims.value(&place) {
+                _ if current != (value.kind, value.data.clone()) => {}
+                None => {
                     hive.delete_value(key, &value.name, time)?;
                 }
-            }
+                Some(Some((kind, data))) if (*kind, data) != (current.0, &current.1) => {
+                    hive.set_value(key, &value.name, *kind, data, time)?;
+                }
+                Some(_) => {}
+            },
+            _ if gone.is_empty() => {}
             Operation::AppendEntries | Operation::PrependEntries => {
-                let gone = texts(value.kind, &value.data);
-                let left =
-                    texts(current.0, &current.1).into_iter().filter(|entry| !gone.iter().any(|gone| gone.eq_ignore_ascii_case(entry)));
+                let left = texts(current.0, &current.1).into_iter().filter(|entry| !gone.contains(&entry.to_ascii_lowercase()));
                 let left: Vec<String> = left.collect();
                 if left.is_empty() {
                     hive.delete_value(key, &value.name, time)?;
@@ -380,8 +348,6 @@ fn take_back_values(hive: &mut Hive, file: HiveFile, old: &Effects, new: &Effect
                 }
             }
             Operation::AppendPath | Operation::PrependPath => {
-                let gone: Vec<String> =
-                    texts(value.kind, &value.data).iter().flat_map(|list| list.split(';')).map(folded_directory).collect();
                 let list = texts(current.0, &current.1).into_iter().next().unwrap_or_default();
                 let left: Vec<&str> = list.split(';').filter(|directory| !gone.contains(&folded_directory(directory))).collect();
                 let text = left.join(";");
@@ -390,7 +356,7 @@ fn take_back_values(hive: &mut Hive, file: HiveFile, old: &Effects, new: &Effect
             }
         }
     }
-    for path in obsolete.keys.iter().filter(|path| path.hive == file) {
+    for path in gone.keys.iter().filter(|path| path.hive == file && !claims.key(path)) {
         if let Some(key) = hive.open(&path.resolved(hive)?)?
             && hive.values(key)?.is_empty()
             && hive.subkeys(key)?.is_empty()

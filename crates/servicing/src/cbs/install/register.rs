@@ -1,7 +1,10 @@
 //! The records of packages: manifests and catalogs in the image, keys in the SOFTWARE hive, winners.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest, Sha256};
-use wimwright_format::manifest::{PackageId, Version};
+use wimwright_format::manifest::package::{Elevation, PackageClass, Payload};
+use wimwright_format::manifest::{Identity, PackageId, Version};
 use wimwright_format::regf::{self, Data, Hive};
 use wimwright_image::registry::HiveFile;
 use wimwright_image::{Image, ImageError, ImagePath};
@@ -18,6 +21,11 @@ use crate::files::NewFile;
 const CATALOG_ROOT: &str = "/Windows/System32/CatRoot/{F750E6C3-38EE-11D1-85E5-00C04FC295EE}";
 /// Marks an entry of `Owners`, beside the state (seen in CMD.Injector's export; what it says is not public).
 const OWNER_FLAG: u32 = 0x2_0000;
+/// What the manifest of a cumulative update has somewhere when later ones start from it, and what marks it below `Packages`
+/// (abbodi1406's W10UI looks for no more than the word; how the manifest says it is not public).
+const BASELINE: &str = "Baseline";
+/// Packages of Windows PE that carry the mark as their checkpoint does (W10UI).
+const PREINSTALLATION: [&str; 2] = ["Microsoft-Windows-WinPE-Package", "Microsoft-Windows-WinPE-LanguagePack-Package"];
 /// What the servicing stack's component is called.
 const SERVICING_STACK: &str = "microsoft-windows-servicingstack";
 
@@ -38,6 +46,7 @@ pub(super) fn packages(
             for change in changes {
                 package_keys(hive, change, time)?;
             }
+            mark_checkpoints(hive, sources, changes, time)?;
             for ((family, bucket), change) in &resolution.families {
                 winner(hive, family, bucket, change, time)?;
             }
@@ -121,7 +130,7 @@ fn package_keys(hive: &mut Hive, change: &PackageChange, time: u64) -> Result<()
         hive.delete_key(cached, time)?;
     }
     if change.after == State::ABSENT {
-        return remove_package(hive, change, &path, &id, time);
+        return remove_package(hive, change, &path, time);
     }
     let known = hive.open(&path)?.is_some();
     let key = hive.create_path(&path, time)?;
@@ -140,16 +149,9 @@ fn package_keys(hive: &mut Hive, change: &PackageChange, time: u64) -> Result<()
         for (name, data) in values {
             hive.set_data(key, name, &data, time)?;
         }
-        let index = hive.create_path(&format!("{SERVICING}\\PackageIndex\\{}", index_name(&change.package)), time)?;
-        hive.set_data(index, &id, &Data::Dword(0), time)?;
-        for parent in parents(change) {
-            let detect = hive.create_path(&format!("{SERVICING}\\PackageDetect\\{}", index_name(&parent)), time)?;
-            hive.set_data(detect, &id, &Data::Dword(0), time)?;
-        }
-        for declared in change.manifest.capabilities.iter().flat_map(|declaration| &declaration.capabilities) {
-            let name = change.manifest.capability_name(declared);
-            let index = hive.create_path(&format!("{SERVICING}\\CapabilityIndex\\{name}"), time)?;
-            hive.set_data(index, &id, &Data::Dword(0), time)?;
+        for entry in index_entries(change) {
+            let index = hive.create_path(&entry.key, time)?;
+            hive.set_data(index, &entry.name, &entry.data, time)?;
         }
     }
     let owners = hive.create_path(&format!("{path}\\Owners"), time)?;
@@ -176,6 +178,77 @@ fn package_keys(hive: &mut Hive, change: &PackageChange, time: u64) -> Result<()
     Ok(())
 }
 
+/// Marks checkpoints, with those of their packages of which another version has the mark already.
+fn mark_checkpoints(hive: &mut Hive, sources: &[PackageSource], changes: &[PackageChange], time: u64) -> Result<(), regf::Error> {
+    let source_of = |change: &PackageChange| sources.get(change.source?).filter(|source| is_checkpoint(source));
+    let of_checkpoints: Vec<_> =
+        changes.iter().filter(|change| change.after.is_staged()).filter_map(|change| Some((&change.package, source_of(change)?))).collect();
+    if of_checkpoints.is_empty() {
+        return Ok(());
+    }
+    let mut marked = BTreeSet::new();
+    if let Some(packages) = hive.open(&format!("{SERVICING}\\Packages"))? {
+        for key in hive.subkeys(packages)? {
+            if let (Some(_), Ok(id)) = (hive.value(key, BASELINE)?, hive.name(key)?.parse::<PackageId>()) {
+                marked.insert(id.with_version(Version::ZERO));
+            }
+        }
+    }
+    for (id, source) in of_checkpoints {
+        let preinstallation = PREINSTALLATION.iter().any(|name| name.eq_ignore_ascii_case(&id.name));
+        if *id == source.root || preinstallation || marked.contains(&id.with_version(Version::ZERO)) {
+            let key = hive.create_path(&format!("{SERVICING}\\Packages\\{id}"), time)?;
+            hive.set_data(key, BASELINE, &Data::Dword(1), time)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_checkpoint(source: &PackageSource) -> bool {
+    let says = |bytes: &[u8]| bytes.windows(BASELINE.len()).any(|word| word.eq_ignore_ascii_case(BASELINE.as_bytes()));
+    source.class == PackageClass::Cumulative && source.package(&source.root).is_some_and(|root| says(&root.manifest_bytes))
+}
+
+/// A value of an index by which the servicing stack finds packages.
+struct IndexEntry {
+    key: String,
+    name: String,
+    data: Data,
+}
+
+/// Where indexes lead to a package: by its own name, those of its parents, of its capabilities, and of the components that it lifts.
+/// `UpdateDetect`, by the features that it follows, is not written: no public source shows what its values hold.
+fn index_entries(change: &PackageChange) -> Vec<IndexEntry> {
+    let id = change.package.to_string();
+    let entry =
+        |index: &str, name: &str| IndexEntry { key: format!("{SERVICING}\\{index}\\{name}"), name: id.clone(), data: Data::Dword(0) };
+    let mut entries = vec![entry("PackageIndex", &index_name(&change.package))];
+    entries.extend(parents(change).iter().map(|parent| entry("PackageDetect", &index_name(parent))));
+    let declared = change.manifest.capabilities.iter().flat_map(|declaration| &declaration.capabilities);
+    entries.extend(declared.map(|declared| entry("CapabilityIndex", &change.manifest.capability_name(declared))));
+    for update in &change.manifest.updates {
+        let carries = update.payload.iter().any(|payload| matches!(payload, Payload::Component(_)));
+        for elevation in update.applicable.iter().flat_map(|applicable| &applicable.components).filter(|_| carries) {
+            // Of an update without component, or of several identities, the form is not known for sure.
+            let ([identity], Some(number)) = (&elevation.identities[..], elevation_number(elevation)) else { continue };
+            let any = Identity { version: Version::ZERO, ..identity.clone() };
+            entries.push(IndexEntry {
+                key: format!("{SERVICING}\\ComponentDetect\\{}", any.keyform()),
+                name: format!("{id}.{}", update.name),
+                data: Data::Text(format!("{}@{number}", identity.version)),
+            });
+        }
+    }
+    entries
+}
+
+/// The number that the servicing stack has for the word of `elevate`. Evidence, and what is inferred: `docs/formats/cbs.md`.
+fn elevation_number(elevation: &Elevation) -> Option<u32> {
+    const NUMBERS: [(&str, u32); 4] = [("revision", 2), ("distribution", 4), ("serviceLevel", 8), ("install", 16)];
+    let word = elevation.elevate.as_deref()?;
+    NUMBERS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, number)| *number)
+}
+
 /// Packages that the manifest names as parents, each once.
 fn parents(change: &PackageChange) -> Vec<PackageId> {
     let mut open: Vec<_> = change.manifest.parents.iter().collect();
@@ -189,18 +262,13 @@ fn parents(change: &PackageChange) -> Vec<PackageId> {
     found
 }
 
-fn remove_package(hive: &mut Hive, change: &PackageChange, path: &str, id: &str, time: u64) -> Result<(), regf::Error> {
+fn remove_package(hive: &mut Hive, change: &PackageChange, path: &str, time: u64) -> Result<(), regf::Error> {
     if let Some(key) = hive.open(path)? {
         hive.delete_key(key, time)?;
     }
-    let mut indexes = vec![format!("{SERVICING}\\PackageIndex\\{}", index_name(&change.package))];
-    indexes.extend(parents(change).iter().map(|parent| format!("{SERVICING}\\PackageDetect\\{}", index_name(parent))));
-    for declared in change.manifest.capabilities.iter().flat_map(|declaration| &declaration.capabilities) {
-        indexes.push(format!("{SERVICING}\\CapabilityIndex\\{}", change.manifest.capability_name(declared)));
-    }
-    for index in indexes {
-        let Some(key) = hive.open(&index)? else { continue };
-        hive.delete_value(key, id, time)?;
+    for entry in index_entries(change) {
+        let Some(key) = hive.open(&entry.key)? else { continue };
+        hive.delete_value(key, &entry.name, time)?;
         if hive.values(key)?.is_empty() && hive.subkeys(key)?.is_empty() {
             hive.delete_key(key, time)?;
         }
@@ -254,4 +322,69 @@ fn highest_bucket(hive: &Hive, family: regf::KeyId) -> Result<Option<String>, re
         }
     }
     Ok(highest.map(|(_, name)| name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use wimwright_format::manifest::Package;
+
+    use super::*;
+    use crate::cbs::plan::PackageChange;
+
+    /// What Windows 7 had written for a fix of its kernel: figure 1 of ksj1230/Update-State-Checker, an export of the registry. The
+    /// manifest is made after those of the same kind in KB2883457; its first words are those that the numbers must stand for.
+    #[test]
+    fn components_lead_to_what_lifts_them_as_windows_7_wrote_it() {
+        let update = |name: &str, elevate: &str, versions: &[&str], payload: &str| {
+            let identity = |name: &str, version: &str| {
+                format!(
+                    r#"<assemblyIdentity name="{name}" version="{version}" processorArchitecture="amd64" language="neutral"
+                         buildType="release" publicKeyToken="31bf3856ad364e35" versionScope="nonSxS"/>"#
+                )
+            };
+            let kernel: String = versions.iter().map(|version| identity("Microsoft-Windows-OS-Kernel", version)).collect();
+            format!(
+                r#"<update name="{name}"><applicable disposition="staged"><updateComponent elevate="{elevate}">{kernel}</updateComponent>
+                   </applicable><{payload}>{}</{payload}></update>"#,
+                identity("ba59922f493b824b6e17cdfef645d5ce", "6.1.7601.21701")
+            )
+        };
+        let manifest = format!(
+            r#"<assembly xmlns="urn:schemas-microsoft-com:asm.v3" manifestVersion="1.0">
+               <assemblyIdentity name="Package_3_for_KB2534366" version="6.1.1.0" language="neutral" processorArchitecture="amd64"
+                 publicKeyToken="31bf3856ad364e35"/><package identifier="KB2534366" releaseType="Hotfix">{}{}{}{}{}{}</package></assembly>"#,
+            update("2534366-6_neutral_LDR", "revision", &["6.1.7601.21701"], "component"),
+            update("2534366-7_neutral_LDR", "distribution", &["6.1.7601.21701"], "component"),
+            update("2534366-8_neutral_GDR", "revision", &["6.1.7601.17592"], "component"),
+            update("Trigger_1", "revision", &["6.1.7601.21701"], "package"),
+            update("Several", "revision", &["6.1.7601.21701", "6.1.7601.21702"], "component"),
+            update("Unknown", "somehow", &["6.1.7601.21701"], "component"),
+        );
+        let manifest = Package::parse(manifest.as_bytes()).unwrap();
+        let change = PackageChange {
+            package: manifest.id(),
+            source: None,
+            manifest: Arc::new(manifest),
+            before: State::ABSENT,
+            after: State::STAGED,
+            updates: Vec::new(),
+            visible: false,
+            owners: Vec::new(),
+        };
+        let text = |entry: IndexEntry| match entry.data {
+            Data::Text(text) => format!("{}: {} = {text}", entry.key.trim_start_matches(SERVICING), entry.name),
+            other => panic!("{other:?}"),
+        };
+        let found: Vec<String> = index_entries(&change).into_iter().skip(1).map(text).collect();
+        let expected =
+            [("6_neutral_LDR", "6.1.7601.21701@2"), ("7_neutral_LDR", "6.1.7601.21701@4"), ("8_neutral_GDR", "6.1.7601.17592@2")];
+        let expected = expected.map(|(name, data)| {
+            format!(
+                r"\ComponentDetect\amd64_microsoft-windows-os-kernel_31bf3856ad364e35_0.0.0.0_none_ec28f2d1b4aabfd4: Package_3_for_KB2534366~31bf3856ad364e35~amd64~~6.1.1.0.2534366-{name} = {data}"
+            )
+        });
+        assert_eq!(found, expected);
+    }
 }

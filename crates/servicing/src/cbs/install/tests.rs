@@ -140,7 +140,7 @@ fn real_footprint_of_an_installed_package() {
     let effects = Known::read(&store, &resolution).unwrap();
     let left = project::left(&resolution, &effects, &Waiting::read(&image).unwrap());
     let gone = write::stage(&mut image, &resolution, &effects, made, TIME).unwrap();
-    project::project(&mut image, &resolution, &effects, &left, TIME).unwrap();
+    project::project(&mut image, &store, &resolution, &effects, &left, TIME).unwrap();
     gone.remove(&mut image).unwrap();
     register::packages(&mut image, &sources, &changes, &resolution, TIME).unwrap();
     image.commit(TIME).unwrap();

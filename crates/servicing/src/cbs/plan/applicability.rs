@@ -131,11 +131,12 @@ fn rule(compare: VersionComparison, wanted: Version) -> String {
 /// does not make it inapplicable.
 pub(super) fn components(model: &Model<'_>, applicable: &Applicability, kept: bool) -> Result<Outcome, PlanError> {
     let mut outcome = Outcome { met: kept, newer: false, reasons: if kept { vec![Reason::AlreadyInstalled] } else { Vec::new() } };
-    for elevation in applicable.components.iter().chain(&applicable.drivers) {
+    let elevations = applicable.components.iter().chain(&applicable.drivers);
+    for (elevation, identity) in elevations.flat_map(|elevation| elevation.identities.iter().map(move |identity| (elevation, identity))) {
         if outcome.met {
             break;
         }
-        let (met, reason) = lifts(model, elevation)?;
+        let (met, reason) = lifts(model, elevation, identity)?;
         outcome.newer |= matches!(reason, Reason::Newer { .. });
         if met {
             outcome.reasons.clear();
@@ -149,8 +150,7 @@ pub(super) fn components(model: &Model<'_>, applicable: &Applicability, kept: bo
 
 /// Whether an update lifts a component. Each word names the greatest step that is taken: `revision` within a branch,
 /// `distribution` to the other branch, `serviceLevel` over a service pack, `install` from nothing at all.
-fn lifts(model: &Model<'_>, elevation: &Elevation) -> Result<(bool, Reason), PlanError> {
-    let identity = &elevation.identity;
+fn lifts(model: &Model<'_>, elevation: &Elevation, identity: &Identity) -> Result<(bool, Reason), PlanError> {
     let (component, version) = (identity.family_key(), identity.version);
     let elevate = elevation.elevate.clone().unwrap_or_default();
     let winner = model.winner(identity)?;
@@ -195,7 +195,12 @@ pub(super) fn feature(model: &Model<'_>, manifest: &Package, detection: &Detecti
         if !model.is_effective(id, model.state(id)) {
             continue;
         }
-        let Some(candidate) = model.manifest(id)? else { continue };
+        let Some(candidate) = model.manifest(id)? else {
+            if model.lacks_manifest(id) {
+                reason = Reason::NoManifest { package: id.clone() };
+            }
+            continue;
+        };
         let Some(update) = candidate.updates.iter().find(|update| update.name.eq_ignore_ascii_case(name)) else { continue };
         let on = model.update_state(id, update)?.is_installed();
         reason = Reason::Feature { name: name.to_owned(), on, package: Some(id.clone()) };

@@ -176,7 +176,12 @@ impl<'m, 'a> Decider<'m, 'a> {
             if other == id {
                 return Ok(true);
             }
-            let Some(manifest) = self.model.manifest(other)? else { continue };
+            let Some(manifest) = self.model.manifest(other)? else {
+                if self.model.lacks_manifest(other) {
+                    return Ok(true);
+                }
+                continue;
+            };
             for update in &manifest.updates {
                 let carries = |payload: &Payload| matches!(payload, Payload::Package { identity, .. } if PackageId::from(identity) == *id);
                 if update.payload.iter().any(carries) && self.model.update_state(other, update)?.is_installed() {

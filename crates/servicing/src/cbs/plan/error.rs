@@ -145,6 +145,14 @@ pub enum PlanError {
         /// Identities like it.
         nearest: Vec<String>,
     },
+    /// The image registers a package that the plan depends on, and has lost its manifest.
+    #[error("the manifest of package {package} is missing in the image, and {need}: deliver the package, or repair the image")]
+    NoManifest {
+        /// The package.
+        package: String,
+        /// What it is needed for.
+        need: String,
+    },
     /// The package is to stay.
     #[error("package {package} is permanent: it cannot be removed")]
     Permanent {

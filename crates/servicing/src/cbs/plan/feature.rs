@@ -85,10 +85,13 @@ impl Planner<'_> {
 
     /// The package whose feature it is, in its newest installed version.
     fn find(&self, name: &str) -> Result<(PackageId, Arc<Package>), PlanError> {
-        let mut staged = None;
+        let (mut staged, mut lost) = (None, None);
         let candidates: BTreeSet<&PackageId> = self.model.named(name).collect();
         for id in candidates.into_iter().rev() {
-            let Some(manifest) = self.model.manifest(id)? else { continue };
+            let Some(manifest) = self.model.manifest(id)? else {
+                lost = lost.or_else(|| self.model.lacks_manifest(id).then(|| id.to_string()));
+                continue;
+            };
             if feature(&manifest, name).is_none() {
                 continue;
             }
@@ -96,6 +99,9 @@ impl Planner<'_> {
                 return Ok((id.clone(), manifest));
             }
             staged.get_or_insert(id.clone());
+        }
+        if let Some(package) = lost {
+            return Err(PlanError::NoManifest { package, need: format!("it has the feature `{name}`") });
         }
         if let Some(package) = staged {
             let state = self.model.state(&package);

@@ -127,12 +127,18 @@ impl<'a> Model<'a> {
         if self.store.packages().contains_key(id) {
             match self.store.package_manifest(id) {
                 Ok(manifest) => return Ok(Some(manifest)),
-                // Registered without its manifest: `health` says so; here the package is as good as not there.
+                // Registered without its manifest: what depends on it is an error, all else is said (`lacks_manifest`).
                 Err(StoreError::NoPackageManifest { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(self.delivery(id).and_then(|source| source.package(id)).map(|package| package.manifest.clone()))
+    }
+
+    /// True for a package of the store whose manifest is neither there nor delivered: the store is damaged.
+    pub(super) fn lacks_manifest(&self, id: &PackageId) -> bool {
+        let known = self.store.packages().get(id).is_some_and(|record| record.state.is_staged());
+        known && !self.store.has_package_manifest(id) && self.delivery(id).is_none()
     }
 
     /// The delivery that has a package.

@@ -10,6 +10,7 @@ use wimwright_format::manifest::{Package, PackageId};
 use super::super::source::PackageSource;
 use super::super::state::State;
 use super::super::store::Store;
+use super::applicability;
 use super::apply::{Decider, Log, carries_itself};
 use super::assess::{Assessment, Assessor};
 use super::error::PlanError;
@@ -162,6 +163,7 @@ impl<'a> Planner<'a> {
         if self.log.touched().is_empty() && self.model.selected.is_empty() {
             return Ok(());
         }
+        self.say_lost();
         let mut before = BTreeMap::new();
         let mut last = None;
         for _ in 0..MAX_ROUNDS {
@@ -214,10 +216,43 @@ impl<'a> Planner<'a> {
     fn finish(self) -> Result<Plan, PlanError> {
         let mut changes = Vec::new();
         for (package, superseded) in self.log.touched() {
-            let Some(manifest) = self.model.manifest(&package)? else { continue };
+            let Some(manifest) = self.model.manifest(&package)? else {
+                if self.model.lacks_manifest(&package) {
+                    let need = if superseded { "a newer version replaces it" } else { "its state changes" };
+                    return Err(PlanError::NoManifest { package: package.to_string(), need: need.to_owned() });
+                }
+                continue;
+            };
+            self.require_parent(&package, &manifest)?;
             changes.extend(self.change(package, manifest, superseded)?);
         }
         Ok(Plan { changes, verdicts: self.log.into_verdicts() })
+    }
+
+    /// A package that is new needs more of its parent than its name.
+    fn require_parent(&self, package: &PackageId, manifest: &Package) -> Result<(), PlanError> {
+        if self.base.state(package) >= State::STAGED || !self.model.state(package).is_installed() {
+            return Ok(());
+        }
+        for reason in applicability::parents(&self.model, manifest).1 {
+            if let Reason::ParentMatches { parent, .. } = reason
+                && self.model.lacks_manifest(&parent)
+            {
+                return Err(PlanError::NoManifest { package: parent.to_string(), need: format!("it is the parent of {package}") });
+            }
+        }
+        Ok(())
+    }
+
+    /// Packages of the image that have lost their manifests: they stay as they are, whatever they would become.
+    fn say_lost(&mut self) {
+        let staged = self.base.packages.iter().filter(|(_, known)| known.state.is_staged());
+        let lost: Vec<_> = staged.filter(|(id, _)| self.model.lacks_manifest(id)).map(|(id, known)| (id.clone(), known.state)).collect();
+        for (package, state) in lost {
+            let reasons = vec![Reason::NoManifest { package: package.clone() }];
+            let decision = Decision::Unchanged;
+            self.log.say(Verdict { package, update: None, applicable: false, before: state, after: state, decision, reasons });
+        }
     }
 
     fn change(&self, package: PackageId, manifest: Arc<Package>, superseded: bool) -> Result<Option<PackageChange>, PlanError> {

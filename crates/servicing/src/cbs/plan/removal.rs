@@ -44,6 +44,9 @@ impl Planner<'_> {
             let nearest = nearest(name, there.iter().map(String::as_str));
             return Err(PlanError::UnknownPackage { name: name.to_owned(), nearest });
         };
+        if self.model.lacks_manifest(id) {
+            return Err(PlanError::NoManifest { package: id.to_string(), need: "it is to be removed".to_owned() });
+        }
         let manifest = self.model.manifest(id)?;
         let permanence = manifest.as_ref().and_then(|manifest| manifest.permanence.as_deref());
         if known.state == State::PERMANENT || permanence.is_some_and(|word| word.eq_ignore_ascii_case("permanent")) {

@@ -160,6 +160,12 @@ pub enum Reason {
         #[serde(serialize_with = "as_text")]
         package: PackageId,
     },
+    /// The image registers the package, and has lost its manifest.
+    NoManifest {
+        /// Which.
+        #[serde(serialize_with = "as_text")]
+        package: PackageId,
+    },
     /// A component comes as a differential, and the image has no version to start from.
     NoBase {
         /// The component's keyform.
@@ -296,6 +302,9 @@ impl fmt::Display for Reason {
             }
             Self::Owner { state } => write!(formatter, "what carries it is {state}"),
             Self::Missing { package } => write!(formatter, "{package} is neither in the image nor delivered"),
+            Self::NoManifest { package } => {
+                write!(formatter, "the manifest of {package} is missing in the image: nobody knows what it needs")
+            }
             Self::NoBase { component } => write!(formatter, "the image has no version of {component} for its differentials to start from"),
             Self::NoPayload { why } => formatter.write_str(why),
             Self::AlreadyInstalled => formatter.write_str("it is installed already"),

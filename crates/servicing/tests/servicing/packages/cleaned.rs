@@ -1,5 +1,6 @@
 //! Cleanup: what is superseded goes, with all that it alone owns; what still wins stays.
 
+use wimwright_image::registry::HiveFile;
 use wimwright_practice::updates::{UpdateOptions, files};
 use wimwright_servicing::cbs::step::Packages;
 use wimwright_servicing::step::{Context, Step};
@@ -64,4 +65,80 @@ fn a_winner_of_two_superseded_packages_stays() {
         .map(|(id, record)| format!("{} {}", id.version, record.state))
         .collect();
     assert_eq!(left, ["10.0.26100.2 Superseded", "10.0.26100.3 Installed"]);
+}
+
+/// A cumulative update with a package of its own, both with a component; `says` stands in the root's manifest.
+fn rollup(revision: u16, says: &str) -> Payload {
+    use generated::{deployment, element, identity, package, whole};
+    let version = Version([26100, revision, 1, 20]);
+    let part = Version([10, 0, 26100, revision]);
+    let mut members = whole("Package_for_RollupFix", version, &[("Part", part)]);
+    // What the image's build revision becomes.
+    let part_manifest = format!("{}.manifest", identity("Part", part).keyform());
+    let (_, bytes) = members.iter_mut().find(|(name, _)| *name == part_manifest).unwrap();
+    let key = r#"<registryKeys><registryKey keyName="HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\Windows NT\CurrentVersion">"#;
+    let value = format!("{}<registryValue name=\"UBR\" valueType=\"REG_DWORD\" value=\"{revision:#010x}\"/></registryKey>", key);
+    *bytes = String::from_utf8(bytes.clone()).unwrap().replace("<registryKeys>", &value).into();
+    let inner = identity("Inner", version);
+    let update = format!(
+        "<customInformation PackageFormat=\"PSFX\"{says}/><update name=\"Inner\"><package integrate=\"hidden\">{}</package></update>",
+        element(&wimwright_format::manifest::Identity { version_scope: None, ..inner.clone() })
+    );
+    let root = &mut members[0].1;
+    *root = String::from_utf8(root.clone()).unwrap().replacen("<update ", &format!("{update}<update "), 1).into();
+    let mut inner_members = package("Inner", version, &identity("Inner-Deployment", version));
+    inner_members[0].0 = "Inner.mum".into();
+    members.extend(inner_members);
+    members.extend(deployment("Inner-Deployment", version, &[identity("Other", part)]));
+    members.extend(generated::component("Other", part));
+    let mut members = generated::sealed(members);
+    let catalog = members.last().unwrap().1.clone();
+    members.push(("Inner.cat".into(), catalog));
+    generated::payload(&format!("rollup-{revision}"), generated::cabinet(&members))
+}
+
+#[test]
+fn checkpoints_are_marked_and_stay() {
+    let image = generated::plain_image();
+    let apply = |update: Payload, cleanup: bool, image: &Image| {
+        generated::apply(&Packages { cleanup, ..generated::updates(vec![update]) }, image).unwrap().0
+    };
+    let marks = |image: &Image| {
+        let hive = fresh(image).hive(HiveFile::Software).unwrap().unwrap();
+        let packages = hive.open(&format!(r"{}\Packages", wimwright_servicing::cbs::store::SERVICING)).unwrap().unwrap();
+        let marked = hive.subkeys(packages).unwrap().into_iter().filter(|key| hive.value(*key, "Baseline").unwrap().is_some());
+        marked.map(|key| hive.name(key).unwrap().replace("~31bf3856ad364e35~amd64~~", " ")).collect::<Vec<_>>()
+    };
+    let manifests =
+        |image: &Image, of: &str| image.tree.walk().filter(|(path, _)| path.contains("Manifests/") && path.contains(of)).count();
+
+    let said = " PSFXDeltaFormat=\"Baseline\"";
+    let checkpoint = apply(rollup(100, said), false, &image);
+    assert_eq!(marks(&checkpoint), ["Package_for_RollupFix 26100.100.1.20"]);
+    let updated = apply(rollup(200, ""), true, &checkpoint);
+    assert_eq!(marks(&updated), ["Package_for_RollupFix 26100.100.1.20"]);
+    check(&updated, "amd64");
+    // Two deployments and their components, of the checkpoint and of what follows it.
+    assert_eq!((manifests(&updated, "26100.100"), manifests(&updated, "26100.200")), (4, 4));
+    let states = states(&updated);
+    for state in ["Package_for_RollupFix 26100.100.1.20: Superseded", "Package_for_RollupFix 26100.200.1.20: Installed"] {
+        assert!(states.iter().any(|known| known == state), "{states:?}");
+    }
+
+    // Of a package that carries the mark, the next checkpoint's has it as well.
+    let mut marked = fresh(&checkpoint);
+    let inner = r"Microsoft\Windows\CurrentVersion\Component Based Servicing\Packages\Inner~31bf3856ad364e35~amd64~~26100.100.1.20";
+    marked
+        .edit_hive(HiveFile::Software, |hive| {
+            let key = hive.open(inner).unwrap().unwrap();
+            hive.set_data(key, "Baseline", &wimwright_format::regf::Data::Dword(1), NOW).unwrap();
+            Ok::<_, wimwright_image::ImageError>(())
+        })
+        .unwrap();
+    let second = apply(rollup(300, said), false, &marked);
+    assert_eq!(marks(&second).len(), 4);
+
+    // What is none goes when it is superseded.
+    let plain = apply(rollup(200, ""), true, &apply(rollup(100, ""), false, &image));
+    assert_eq!((marks(&plain).len(), manifests(&plain, "26100.100"), manifests(&plain, "26100.200")), (0, 0, 4));
 }

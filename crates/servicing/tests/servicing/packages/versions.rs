@@ -4,6 +4,8 @@ use wimwright_practice::store::{ComponentSpec, elevated_by};
 use wimwright_servicing::cbs::step::{DisableFeature, Packages};
 use wimwright_servicing::step::{Certainty, Context, Step};
 
+use wimwright_image::registry::HiveFile;
+
 use super::generated::{self, apply, identity, plain_image, sealed, updates, whole};
 use super::*;
 
@@ -395,4 +397,83 @@ fn real_packages_of_older_windows() {
         check(&removed, architecture);
         assert_eq!(unexpected(&difference(&image, &removed)), [""; 0], "{file}");
     }
+}
+
+/// A component that makes the same value, entry of a list, directory, key and file as others of this kind.
+fn sharing(name: &str, component: &str, data: &str) -> Payload {
+    let mut members = whole(name, V1, &[(component, V1)]);
+    let manifest = format!("{}.manifest", identity(component, V1).keyform());
+    let (_, bytes) = members.iter_mut().find(|(name, _)| *name == manifest).unwrap();
+    let text = String::from_utf8(bytes.clone()).unwrap();
+    let text = text.replacen(
+        &format!("<file name=\"{component}.exe\""),
+        &format!("<file name=\"{component}.exe\" destinationName=\"Shared.exe\""),
+        1,
+    );
+    let more = format!(
+        "<directories><directory destinationPath=\"$(runtime.programData)\\Shared\" owner=\"true\"/></directories><registryKeys>\
+<registryKey keyName=\"HKEY_LOCAL_MACHINE\\SOFTWARE\\Shared\">\
+<registryValue name=\"Same\" valueType=\"REG_SZ\" value=\"same\"/><registryValue name=\"Other\" valueType=\"REG_SZ\" value=\"{data}\"/>\
+<registryValue name=\"List\" valueType=\"REG_MULTI_SZ\" value=\"&quot;both&quot;,&quot;{component}&quot;\" operationHint=\"append\"/></registryKey>\
+<registryKey keyName=\"HKEY_LOCAL_MACHINE\\SOFTWARE\\Empty\"/>"
+    );
+    *bytes = text.replacen("<registryKeys>", &more, 1).into();
+    generated::payload(name, generated::cabinet(&sealed(members)))
+}
+
+/// What a value below SOFTWARE holds.
+fn software_value(image: &Image, key: &str, name: &str) -> Option<String> {
+    let hive = fresh(image).hive(HiveFile::Software).unwrap().unwrap();
+    let found = hive.open(key).unwrap()?;
+    hive.value(found, name).unwrap().map(|_| data_of(&hive, key, name))
+}
+
+#[test]
+fn what_another_winner_makes_stays_when_one_goes() {
+    // Two winners of one place are nothing that the check of consistency knows.
+    let step = |step: &Packages, image: &Image| apply(step, image).unwrap().0;
+    let image = plain_image();
+    let (first, second) = (sharing("First", "FirstPart", "first"), sharing("Second", "SecondPart", "second"));
+    let alone = done(&updates(vec![first]), &image);
+    // Each in a plan of its own: the other is outside of it.
+    let both = step(&updates(vec![second.clone()]), &alone);
+    let file = "/Windows/System32/Shared.exe";
+    let shared = |image: &Image| ["Same", "Other", "List"].map(|name| software_value(image, "Shared", name));
+    let list = |entries: &[&str]| Some(format!("{entries:?}"));
+    assert_eq!(text(&both, file).unwrap(), "SecondPart 10.0.26100.1");
+    let quoted = |text: &str| Some(format!("{text:?}"));
+    assert_eq!(shared(&both), [quoted("same"), quoted("second"), list(&["both", "FirstPart", "SecondPart"])]);
+    // The one that goes had the file and the value last: they become what the other makes.
+    let without_second = done(&removal(&[id("Second", V1)]), &both);
+    assert_eq!(shared(&without_second), [quoted("same"), quoted("first"), list(&["both", "FirstPart"])]);
+    assert_eq!(text(&without_second, file).unwrap(), "FirstPart 10.0.26100.1");
+    assert_eq!(unexpected(&difference(&alone, &without_second)), [""; 0]);
+    // The one that goes had nothing last.
+    let without_first = done(&removal(&[id("First", V1)]), &both);
+    assert_eq!(shared(&without_first), [quoted("same"), quoted("second"), list(&["both", "SecondPart"])]);
+    assert_eq!(unexpected(&difference(&done(&updates(vec![second]), &image), &without_first)), [""; 0]);
+    // What nobody makes any more goes.
+    for none in [
+        done(&removal(&[id("First", V1), id("Second", V1)]), &both),
+        done(&removal(&[id("First", V1)]), &without_second),
+        done(&removal(&[id("Second", V1)]), &without_first),
+    ] {
+        assert_eq!(unexpected(&difference(&image, &none)), [""; 0]);
+    }
+
+    // A winner whose manifest nobody can read may make anything, one of which a word is not understood what it has words for.
+    let path = format!("/Windows/WinSxS/Manifests/{}.manifest", identity("FirstPart", V1).keyform());
+    let path = wimwright_image::ImagePath::parse(&path).unwrap();
+    let own = |image: &Image| software_value(image, "Example", "SecondPart");
+    let mut damaged = fresh(&both);
+    damaged.tree.remove(&path).unwrap();
+    let kept = step(&removal(&[id("Second", V1)]), &damaged);
+    assert_eq!((shared(&kept), own(&kept), text(&kept, file)), (shared(&both), own(&both), text(&both, file)));
+    let mut odd = fresh(&both);
+    let manifest = String::from_utf8(odd.read(&path.to_string()).unwrap().to_vec()).unwrap();
+    let blob = odd.blobs.add_bytes(manifest.replace("name=\"Same\"", "name=\"Same\" operationHint=\"append\"").into_bytes());
+    odd.tree.update(&path, |inode| inode.contents = blob).unwrap();
+    let kept = step(&removal(&[id("Second", V1)]), &odd);
+    assert_eq!((shared(&kept)[..2].to_vec(), own(&kept), text(&kept, file)), (shared(&both)[..2].to_vec(), None, text(&both, file)));
+    assert_eq!(shared(&kept)[2], list(&["both", "FirstPart"]));
 }

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use super::fixture::*;
 use crate::cbs::plan::{PlanError, Request, plan};
+use crate::cbs::source::PackageSource;
 use crate::cbs::state::State;
+use crate::cbs::store::Store;
 
 #[test]
 fn a_delivery_that_does_not_apply_says_why() {
@@ -184,4 +186,43 @@ fn a_plan_gives_its_reasons() {
         format!("{update} is installed: it has no conditions"),
     ];
     assert_eq!(said, expected);
+}
+
+/// A package whose manifest the image has lost is said; where the request depends on it, that is an error.
+#[test]
+fn lost_manifests_are_said() {
+    let message = |store: &Store, sources: &[PackageSource], request: &Request| refused(store, sources, request).to_string();
+    let lost = |name: &str, need: &str| {
+        format!("the manifest of package {} is missing in the image, and {need}: deliver the package, or repair the image", id(name))
+    };
+    let windows = || Windows::new("9").has("Base").has("Bystander").loses("Bystander");
+    // It takes no part, and does not matter.
+    let other = [delivery(&[&mum("Other", "", &parent("", "Base"))], &[])];
+    let made = plan(&windows().store(), &other, &install(&[0])).unwrap();
+    same(&text(&made), "Other@10.0.1.1: Not Present > Installed from 0, of itself");
+    let said = made.verdicts.iter().find(|verdict| verdict.package.name == "Bystander").unwrap().to_string();
+    assert_eq!(
+        said,
+        format!("{0} stays as it is: the manifest of {0} is missing in the image: nobody knows what it needs", id("Bystander"))
+    );
+    // Without a request nothing is looked at.
+    assert!(plan(&windows().store(), &[], &Request::default()).unwrap().verdicts.is_empty());
+    // A parent, a package to remove, and one to be replaced.
+    let store = windows().loses("Base").store();
+    assert_eq!(message(&store, &other, &install(&[0])), lost("Base", &format!("it is the parent of {}", id("Other"))));
+    let remove = Request { remove: vec![id("Bystander")], ..Request::default() };
+    assert_eq!(message(&windows().store(), &[], &remove), lost("Bystander", "it is to be removed"));
+    let newer = [delivery(&[&mum("Bystander@10.0.1.2", "", "")], &[])];
+    assert_eq!(message(&windows().store(), &newer, &install(&[0])), lost("Bystander", "a newer version replaces it"));
+    // A feature that is asked for, and one that a delivery follows.
+    let features = mum("Features", "", &carries("Telnet", &selectable(false), "Part"));
+    let store = || {
+        let part = Windows::new("9").package(&mum("Part", "", ""), State::STAGED, &[], &["Features"]);
+        part.package(&features, State::INSTALLED, &[State::STAGED], &[]).loses("Features").store()
+    };
+    let enable = Request { enable: vec!["Telnet".into()], ..Request::default() };
+    assert_eq!(message(&store(), &[], &enable), lost("Features", "it has the feature `Telnet`"));
+    // Delivered again, it is there.
+    let again = [delivery(&[&features, &mum("Part", "", "")], &[])];
+    assert!(plan(&store(), &again, &enable).is_ok());
 }

@@ -196,6 +196,13 @@ impl Windows {
         self
     }
 
+    /// Loses the manifest of a package.
+    pub fn loses(mut self, name: &str) -> Self {
+        let path = ImagePath::parse(&format!("{PACKAGES_FOLDER}/{}.mum", id(name))).unwrap();
+        self.image.tree.remove(&path).unwrap();
+        self
+    }
+
     /// An installed package without updates.
     pub fn has(self, name: &str) -> Self {
         self.package(&mum(name, "", ""), State::INSTALLED, &[], &[])

@@ -287,9 +287,48 @@ fn real_runtime_for_windows_7() {
         )
     };
     same(&planned(&windows().store(), &sources, &install(&[0])), &expected("Staged", "Installed"));
-    let limited = windows().winner(&part("Microsoft-Windows-UCRT", "amd64", None, "6.1.7601.23000")).store();
-    let mixed = planned(&limited, &sources, &install(&[0]));
-    same(&mixed, &expected("Installed", "Staged"));
+    // Each `updateComponent` names four components of one deployment; any of them decides.
+    let four = [("Microsoft-Windows-UCRT", "amd64"), ("Microsoft-Windows-UniversalCRT-APIfwd-Win7", "amd64")];
+    let four = four.into_iter().chain([("Microsoft-Windows-UCRT", "x86"), ("Microsoft-Windows-UniversalCRT-APIfwd-Win7", "x86")]);
+    let limited = |parts: usize| {
+        let parts = four.clone().take(parts).map(|(name, architecture)| part(name, architecture, None, "6.1.7601.23000"));
+        planned(&parts.fold(windows(), |windows, part| windows.winner(&part)).store(), &sources, &install(&[0]))
+    };
+    same(&limited(4), &expected("Installed", "Staged"));
+    // Half of a C runtime, which no package leaves: the missing half is new, the other lifted, and the higher version wins.
+    same(&limited(2), &expected("Installed", "Installed"));
+}
+
+/// Every `updateComponent` with several components is of KB2999226: all in one version, all of the update's own deployment. So on no
+/// image that packages alone have made can it matter which of them is asked about.
+#[test]
+fn real_components_that_are_named_together_come_together() {
+    let Some(sources) = sources(&ALL) else { return };
+    let mut several = 0;
+    for source in &sources {
+        for update in source.packages().flat_map(|(_, package)| &package.manifest.updates) {
+            for elevation in update.applicable.iter().flat_map(|applicable| &applicable.components) {
+                let [first, others @ ..] = &elevation.identities[..] else { panic!("{update:?}") };
+                assert!(others.iter().all(|other| other.version == first.version), "{update:?}");
+                if others.is_empty() {
+                    continue;
+                }
+                several += 1;
+                let [wimwright_format::manifest::package::Payload::Component(deployment)] = &update.payload[..] else {
+                    panic!("{update:?}")
+                };
+                let mut closure = vec![deployment.keyform()];
+                let mut seen = 0;
+                while let Some(keyform) = closure.get(seen).cloned() {
+                    seen += 1;
+                    let component = source.component(&keyform).unwrap().component;
+                    closure.extend(component.install_dependencies().map(Identity::keyform));
+                }
+                assert!(elevation.identities.iter().all(|identity| closure.contains(&identity.keyform())), "{update:?}");
+            }
+        }
+    }
+    assert_eq!(several, 22);
 }
 
 #[test]
