@@ -102,6 +102,16 @@ impl Library {
         Ok(whole.then_some(record))
     }
 
+    /// A store for the blobs of a run. What is too much for memory goes into the library, as a system's folder for temporary files may be
+    /// memory itself.
+    pub(crate) fn blobs(&self) -> Blobs {
+        let folder = self.cache_folder();
+        Blobs::with_spool(Arc::new(move || {
+            fs::create_dir_all(&folder)?;
+            tempfile::tempfile_in(&folder)
+        }))
+    }
+
     /// Removes a layer, of which `path` is the file or the record, whatever of it is there.
     pub(crate) fn discard_layer(&self, path: &Path) -> Result<(), FileError> {
         // The record first: a layer without one is not there.
@@ -211,19 +221,9 @@ impl Library {
 }
 
 impl<'a> OpenLayers<'a> {
-    pub fn new(library: &'a Library, base: &'a ImageFile) -> Self {
-        // In the library, as a system's folder for temporary files may be memory.
-        let folder = library.cache_folder();
-        let blobs = Blobs::with_spool(Arc::new(move || {
-            fs::create_dir_all(&folder)?;
-            tempfile::tempfile_in(&folder)
-        }));
+    /// `blobs` are those of all images of the run.
+    pub fn new(library: &'a Library, base: &'a ImageFile, blobs: Blobs) -> Self {
         Self { library, base, blobs, layers: HashMap::new() }
-    }
-
-    /// The blobs of all images of the run.
-    pub fn blobs(&self) -> &Blobs {
-        &self.blobs
     }
 
     /// Stores the result of a step. `image` gets its statistics; its new blobs are in the layer

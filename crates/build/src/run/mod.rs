@@ -5,7 +5,8 @@ mod layer;
 mod resolve;
 mod setup;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -106,6 +107,10 @@ pub struct Plan {
     epoch: Option<u64>,
     /// Where the recipe names updates, capabilities, features and packages.
     places: Vec<(String, Location)>,
+    /// The blobs of all images of the run.
+    blobs: Blobs,
+    /// Images of the input that were opened, as they were then, by their numbers.
+    opened: Mutex<HashMap<u32, Image>>,
 }
 
 impl Plan {
@@ -119,8 +124,17 @@ impl Plan {
         let image_path = file.path.clone();
         let image_file = medium.open_images(file)?;
         let epoch = recipe.epoch.map(|epoch| epoch.filetime);
-        let mut plan =
-            Self { images: Vec::new(), medium, image_file, image_path, setup: Vec::new(), epoch, places: recipe.package_places() };
+        let mut plan = Self {
+            images: Vec::new(),
+            medium,
+            image_file,
+            image_path,
+            setup: Vec::new(),
+            epoch,
+            places: recipe.package_places(),
+            blobs: library.blobs(),
+            opened: Mutex::default(),
+        };
         let mut resolver = Resolver::new(recipe);
         let mut requests = plan.resolve(recipe, &resolver)?;
         let is_medium = |output: &Output| matches!(output, Output::Iso(_) | Output::Folder(_));
@@ -178,7 +192,7 @@ impl Plan {
             if request.movable.is_empty() || request.native.deferred != DeferredPolicy::Defer {
                 continue;
             }
-            let mut opened = self.open_image(*index, &Blobs::default())?;
+            let mut opened = self.open_image(*index)?;
             let context = self.context(&opened);
             let key = StepKey::new(&request.native, InputId::of(&opened), &context);
             if library.layer(key)?.is_none() {
@@ -227,7 +241,7 @@ impl Plan {
     /// # Errors
     /// The image or the cache cannot be read.
     pub fn cached_steps(&self, image: &ImagePlan, library: &Library) -> Result<Vec<(StepKey, bool)>, RunError> {
-        let opened = self.open_image(image.index, &Blobs::default())?;
+        let opened = self.open_image(image.index)?;
         let context = self.context(&opened);
         let mut input = InputId::of(&opened);
         let mut known = Vec::new();
@@ -250,7 +264,7 @@ impl Plan {
     /// The image cannot be read; the step cannot be done.
     pub fn planned_packages(&self, image: &ImagePlan) -> Result<Vec<Option<PackagePlan>>, RunError> {
         let index = image.index;
-        let mut opened = self.open_image(index, &Blobs::default())?;
+        let mut opened = self.open_image(index)?;
         let context = self.context(&opened);
         let steps = image.steps.iter().map(AsRef::as_ref);
         let plan =
@@ -258,8 +272,16 @@ impl Plan {
         steps.map(plan).collect()
     }
 
-    fn open_image(&self, index: u32, blobs: &Blobs) -> Result<Image, RunError> {
-        Image::open(&self.image_file, index, blobs).map_err(|source| RunError::Image { index, source: Box::new(source) })
+    /// An image of the input. Its metadata are read once.
+    fn open_image(&self, index: u32) -> Result<Image, RunError> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(image) = opened.get(&index) {
+            return Ok(image.clone());
+        }
+        let image = Image::open(&self.image_file, index, &self.blobs);
+        let image = image.map_err(|source| RunError::Image { index, source: Box::new(source) })?;
+        opened.insert(index, image.clone());
+        Ok(image)
     }
 
     /// A step failed: where the recipe names what its error is about.
@@ -287,7 +309,7 @@ impl Plan {
 
     /// The identity of an image after all of its steps, if the cache knows it: nothing has to be done then.
     fn cached_result(&self, image: &ImagePlan, library: &Library) -> Result<Option<InputId>, RunError> {
-        let opened = self.open_image(image.index, &Blobs::default())?;
+        let opened = self.open_image(image.index)?;
         let context = self.context(&opened);
         let mut input = InputId::of(&opened);
         for step in &image.steps {
@@ -310,7 +332,7 @@ impl Plan {
     /// # Errors
     /// A step failed: what was done before stays in the cache.
     pub fn run(&self, library: &Library, events: &dyn Events) -> Result<Vec<ServicedImage>, Box<Failure>> {
-        let mut layers = OpenLayers::new(library, &self.image_file);
+        let mut layers = OpenLayers::new(library, &self.image_file, self.blobs.clone());
         let mut finished = Vec::new();
         let mut discarded = HashSet::new();
         for plan in self.images.iter().filter(|plan| !plan.dropped) {
@@ -353,7 +375,7 @@ impl Plan {
     ) -> Result<ServicedImage, RunError> {
         let index = plan.index;
         let failed = |source: ImageError| RunError::Image { index, source: Box::new(source) };
-        let mut before = self.open_image(index, layers.blobs())?;
+        let mut before = self.open_image(index)?;
         progress.before = Some(before.clone());
         if !plan.steps.is_empty() {
             let pending = pending_operations(&mut before).map_err(failed)?;

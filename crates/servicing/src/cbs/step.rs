@@ -68,7 +68,9 @@ impl From<SourceError> for StepError {
                 "only take files that Microsoft's catalog gave you; `servicing: { allow-unsigned: true }` takes others at your own risk"
             }
             SourceError::SetupUpdate { .. } => "put its files into the medium's `sources` folder",
-            SourceError::Container { .. } | SourceError::NoPackage { .. } => "download it again: an update is an .msu, .cab or .esd file",
+            SourceError::Container { .. } | SourceError::NoPackage { .. } => {
+                "an update is an .msu, .cab or .esd file: a damaged one has to be downloaded again, and a program (EXE, MSI) is installed when Windows is deployed"
+            }
             SourceError::Decode { .. } => {
                 "the image's servicing stack gives the dictionary; `servicing: { dictionary: FILE }` gives another"
             }
@@ -241,6 +243,9 @@ impl Packages {
                 "add that update to `updates` again",
             ));
         }
+        if !plan.changes.is_empty() && store.components_hive().is_none() {
+            return Err(StoreError::NoStore { missing: HiveFile::Components.path().to_owned() }.into());
+        }
         Ok(Prepared { store, sources, plan })
     }
 
@@ -356,6 +361,7 @@ impl Step for Packages {
             details.push(format!("removed {} superseded packages", removed.len()));
             packages.extend(removed);
         }
+        image.commit(context.time)?;
         let certainty = packages.iter().map(|package| package.certainty).find(|certainty| *certainty == Certainty::Deferred);
         Ok((image, StepReport { certainty: certainty.unwrap_or(Certainty::Exact), details, packages }))
     }

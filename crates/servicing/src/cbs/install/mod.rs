@@ -257,7 +257,7 @@ struct Done {
     deferred: Vec<Deferred>,
 }
 
-/// Carries out `changes` on the image that `store` was read from.
+/// Carries out `changes` on the image that `store` was read from. Hives are edited, not yet committed.
 ///
 /// # Errors
 /// See [`InstallError`]. The image must then be thrown away; the caller keeps the one it cloned.
@@ -278,7 +278,6 @@ pub fn install(
     gone.remove(image)?;
     first_boot::update(image, &left, options.time)?;
     register::packages(image, sources, changes, &resolution, options.time)?;
-    image.commit(options.time)?;
     for (keyform, part) in left.added {
         done.entry(keyform).or_default().deferred.push(part);
     }

@@ -170,6 +170,7 @@ fn real_footprint_of_an_installed_package() {
     }
     let store = Store::read(&mut image, Some(dictionary)).unwrap();
     install(&mut image, &store, &[], &removal, &Options { time: TIME, deferred: DeferredPolicy::Fail }).unwrap();
+    image.commit(TIME).unwrap();
     // The cache is dropped, and an empty key is of no use to anybody; in a real image it would have other groups of services.
     let left = [
         r"- HKLM\COMPONENTS\deriveddata\versionedindex\10.0.15063.0 (winbuild.160101.0800)",

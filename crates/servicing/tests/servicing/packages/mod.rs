@@ -94,6 +94,7 @@ fn installed(image: &Image, sources: &[PackageSource], changes: &[PackageChange]
     let store = Store::read(&mut image, dictionary()).unwrap();
     let options = Options { time: NOW, deferred: DeferredPolicy::Omit };
     let report = install(&mut image, &store, sources, changes, &options).unwrap();
+    image.commit(NOW).unwrap();
     (image, report)
 }
 
