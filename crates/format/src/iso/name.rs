@@ -45,10 +45,12 @@ impl NameGiver {
             (Names::Primary, false) => (PRIMARY_FILE, "."),
             (Names::Joliet, _) => (JOLIET.saturating_sub(1), if extension.is_empty() { "" } else { "." }),
         };
-        // An extension keeps two thirds of the room at most, so that a stem remains to carry a number.
+        let fits = units(&stem).saturating_add(units(extension)) <= limit;
+        let whole = fits.then(|| format!("{stem}{dot}{extension}"));
+        // Where something has to go, an extension keeps two thirds of the room at most, so that a stem remains to carry a number.
         let extension = cut(extension, limit.saturating_mul(2).div_euclid(3));
         let room = limit.saturating_sub(units(extension));
-        let first = format!("{}{dot}{extension}", cut(&stem, room));
+        let first = whole.unwrap_or_else(|| format!("{}{dot}{extension}", cut(&stem, room)));
         let mut candidate = first.clone();
         // Readers take the dot away that ends a name without extension: then a directory may not have that name.
         while !self.taken.insert(candidate.trim_end_matches('.').to_uppercase()) {
@@ -137,5 +139,9 @@ mod tests {
         assert_eq!(given[2], format!("{};1", "x".repeat(63)));
         assert_eq!(given[3], format!("{}_1;1", "x".repeat(61)));
         assert_eq!(given[4], format!("{}.cab;1", "x".repeat(60)));
+        // What fits stays as it is, however long what stands behind its dot is.
+        let extension = "y".repeat(61);
+        let given = give(Names::Joliet, &[(&format!("a.{extension}"), false), (&format!("A.{extension}"), false)]);
+        assert_eq!(given, [format!("a.{extension};1"), format!("A_1.{};1", "y".repeat(42))]);
     }
 }
