@@ -126,9 +126,11 @@ fn package_line(package: &PackageReport) -> String {
     let state = if package.before == package.after { package.after.clone() } else { format!("{} -> {}", package.before, package.after) };
     let unsigned = if matches!(package.signature, Some(Signature::Unsigned { .. })) { ", unsigned" } else { "" };
     let (deferred, omitted): (Vec<_>, Vec<_>) = package.deferred.iter().partition(|part| part.command.is_some());
-    let counted = |count: usize, what: &str| if count == 0 { String::new() } else { format!(", {count} parts {what}") };
-    let left = counted(deferred.len(), "left to the first start of Windows") + &counted(omitted.len(), "NOT DONE");
-    format!("{}: {state}, {} files, {} values{unsigned}{left}", package.package, package.files, package.values)
+    let parts =
+        |count: usize, what: &str| if count == 0 { String::new() } else { format!(", {} {what}", text::plural(count as u64, "part")) };
+    let left = parts(deferred.len(), "left to the first start of Windows") + &parts(omitted.len(), "NOT DONE");
+    let (files, values) = (text::plural(package.files, "file"), text::plural(package.values, "value"));
+    format!("{}: {state}, {files}, {values}{unsigned}{left}", package.package)
 }
 
 /// The report for a terminal.

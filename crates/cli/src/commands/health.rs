@@ -69,7 +69,7 @@ pub fn run(arguments: &Health, printer: &Printer) -> Result {
     }
     let checked = Checked { images };
     printer.result(&checked, || checked.images.iter().map(render).collect::<Vec<_>>().join("\n"))?;
-    let damaged: Vec<_> = checked.images.iter().filter(|image| !image.healthy).map(|image| image.index.to_string()).collect();
+    let damaged: Vec<_> = checked.images.iter().filter(|image| !image.healthy).map(|image| format!("image {}", image.index)).collect();
     if damaged.is_empty() {
         return Ok(());
     }
@@ -77,7 +77,7 @@ pub fn run(arguments: &Health, printer: &Printer) -> Result {
     let repairable =
         |found: &&Finding| found.severity == Severity::Damage && found.wanted.is_some() && found.kind != FindingKind::CatalogUntrusted;
     let repair = "`wimwright health IMAGE --repair --source PATH --out FILE` puts intact files back";
-    let error = CommandError::user(format!("the component store of image {} is damaged", damaged.join(", ")));
+    let error = CommandError::user(format!("the component store is damaged: {}", damaged.join(", ")));
     let error = error.hinted(if findings().any(|found| repairable(&found)) { repair } else { "" });
     Err(error.hinted(unsigned_hint(findings())))
 }
@@ -94,7 +94,7 @@ pub(super) fn render(image: &OfImage) -> String {
     let verdict = match (image.healthy, report.level) {
         (true, Level::Scan) => "healthy".to_owned(),
         (true, Level::Check) => "nothing noted against it (not scanned)".to_owned(),
-        (false, _) => format!("DAMAGED in {} places", count(Severity::Damage)),
+        (false, _) => format!("DAMAGED in {}", text::plural(count(Severity::Damage) as u64, "place")),
     };
     let mut text = format!("{}: {}: {verdict}\n", image.index, image.name);
     let checked = &report.checked;

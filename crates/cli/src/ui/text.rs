@@ -69,3 +69,9 @@ mod tests {
         assert_eq!(table(&rows), "a     b\nlong  c\n");
     }
 }
+
+/// A count with its noun: `1 file`, `2 files`.
+#[must_use]
+pub fn plural(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}

@@ -40,7 +40,7 @@ pub enum DictionaryError {
 }
 
 /// The dictionary, or the knowledge that there is none.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Dictionary {
     bytes: Option<Arc<[u8]>>,
 }

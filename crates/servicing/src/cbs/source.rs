@@ -32,7 +32,7 @@ const MOST_KEPT: u64 = 64 << 20;
 const PSF_MAGIC: &[u8] = b"PSTREAM\0";
 
 /// Whom to believe.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trust {
     /// Take packages whose catalog is not signed by one of the roots. What the catalogs list is checked nevertheless.
     pub allow_unsigned: bool,
@@ -283,6 +283,43 @@ pub struct PackageSource {
 impl fmt::Debug for PackageSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("PackageSource").field("name", &self.name).field("root", &self.root.to_string()).finish_non_exhaustive()
+    }
+}
+
+/// Deliveries as they were opened last: the images of a build mostly take the same ones, and a large one is opened for many seconds.
+#[derive(Debug, Clone, Default)]
+pub struct Opened {
+    last: Arc<Mutex<Option<(OpenedWith, Arc<Vec<PackageSource>>)>>>,
+}
+
+/// All that opened deliveries depend on.
+#[derive(Debug, PartialEq, Eq)]
+struct OpenedWith {
+    /// Names and SHA-256.
+    files: Vec<(String, [u8; 32])>,
+    dictionary: Dictionary,
+    trust: Trust,
+}
+
+impl Opened {
+    /// Opens update files like [`open`], unless they were the last to be opened.
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub fn open(&self, files: &[Payload], dictionary: &Dictionary, trust: Trust) -> Result<Arc<Vec<PackageSource>>, SourceError> {
+        let names = files.iter().map(|payload| (payload.name.clone(), payload.sha256)).collect();
+        let with = OpenedWith { files: names, dictionary: dictionary.clone(), trust };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, sources)) = &*last
+            && *known == with
+        {
+            return Ok(sources.clone());
+        }
+        // What is held goes first: two large updates need not fit into memory.
+        *last = None;
+        let sources = Arc::new(open(files, dictionary, &with.trust)?);
+        *last = Some((with, sources.clone()));
+        Ok(sources)
     }
 }
 

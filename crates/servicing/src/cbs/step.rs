@@ -1,6 +1,7 @@
 //! The step `packages`: updates, capabilities, features, removal, cleanup, in the order that Microsoft prescribes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use wimwright_format::catalog::Root;
@@ -13,7 +14,7 @@ use super::cleanup;
 use super::dictionary::Dictionary;
 use super::install::{DeferredPolicy, DeferredReport, InstallError, Options, PackageReport, foresee, install};
 use super::plan::{Decision, Disable, PackageChange, Plan, PlanError, Request, Verdict, plan};
-use super::source::{self, PackageSource, SourceError, Trust};
+use super::source::{Opened, PackageSource, SourceError, Trust};
 use super::state::State;
 use super::store::{Store, StoreError};
 use crate::inventory::pending_operations;
@@ -50,6 +51,9 @@ pub struct Packages {
     pub dictionary: Option<Payload>,
     /// What happens to parts that only Windows can finish.
     pub deferred: DeferredPolicy,
+    /// The deliveries when they are opened, for all steps that share this.
+    #[serde(skip)]
+    pub opened: Opened,
 }
 
 /// A feature to disable.
@@ -137,7 +141,7 @@ impl From<PlanError> for StepError {
 /// An image and what is to be done with it.
 pub(super) struct Prepared {
     pub store: Store,
-    pub sources: Vec<PackageSource>,
+    pub sources: Arc<Vec<PackageSource>>,
     /// What will be done, and why.
     pub plan: Plan,
 }
@@ -224,7 +228,7 @@ impl Packages {
         let store = Store::read(image, given)?;
         let (updates, offers) = self.payloads();
         let payloads = [updates, offers].concat();
-        let sources = source::open(&payloads, &store.dictionary, &self.trust(context)?)?;
+        let sources = self.opened.open(&payloads, &store.dictionary, self.trust(context)?)?;
         let request = Request {
             updates: (0..sources.len()).filter(|number| sources.get(*number).is_some_and(|source| wanted(self, source))).collect(),
             capabilities: self.capabilities.clone(),

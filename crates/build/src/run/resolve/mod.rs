@@ -15,6 +15,7 @@ use wimwright_format::reg_file::{self, Change};
 use wimwright_format::regf::{Data, ValueKind};
 use wimwright_image::open_host_file;
 use wimwright_servicing::apps::{AddApps, App, RemoveApps};
+use wimwright_servicing::cbs::source::Opened;
 use wimwright_servicing::files::{Files, Item, Operation};
 use wimwright_servicing::metadata::Metadata;
 use wimwright_servicing::placed::{DefaultApps, StartLayout, Unattend};
@@ -37,6 +38,8 @@ pub(super) struct Resolver<'a> {
     recipe: &'a Recipe,
     /// Updates that Windows Setup has to install.
     pub moved: Moved,
+    /// Updates and packages as they were opened for the image before.
+    deliveries: Opened,
     opened: Mutex<HashMap<PathBuf, Payload>>,
 }
 
@@ -44,7 +47,7 @@ type Resolved<T> = Result<T, Box<Problem>>;
 
 impl<'a> Resolver<'a> {
     pub fn new(recipe: &'a Recipe) -> Self {
-        Self { recipe, moved: Moved::new(), opened: Mutex::default() }
+        Self { recipe, moved: Moved::new(), deliveries: Opened::default(), opened: Mutex::default() }
     }
 
     /// The steps of an image, and what it leaves to Windows Setup.

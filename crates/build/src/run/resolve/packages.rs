@@ -57,6 +57,7 @@ impl Resolver<'_> {
                 Some(Deferred::Omit) => DeferredPolicy::Omit,
                 Some(Deferred::Fail) => DeferredPolicy::Fail,
             },
+            opened: self.deliveries.clone(),
         };
         let (allow_unsigned, roots) = (native.allow_unsigned, native.roots.clone());
         setup.packages = Packages { updates: for_setup, allow_unsigned, roots, ..Packages::default() };
