@@ -138,7 +138,7 @@ impl Plan {
         let mut resolver = Resolver::new(recipe);
         let mut requests = plan.resolve(recipe, &resolver)?;
         let is_medium = |output: &Output| matches!(output, Output::Iso(_) | Output::Folder(_));
-        if plan.medium.kind != MediumKind::ImageFile && outputs.iter().all(is_medium) {
+        if plan.medium.kind != MediumKind::ImageFile && !outputs.is_empty() && outputs.iter().all(is_medium) {
             // What is moved may have kept something else from being looked at.
             loop {
                 let moved = plan.beyond_native(&requests, library)?;

@@ -24,6 +24,12 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
+/// A count with its noun: `1 file`, `2 files`.
+#[must_use]
+pub fn plural(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 /// Rows in aligned columns, two spaces between them; the last column is not padded.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
@@ -68,10 +74,4 @@ mod tests {
         let rows = vec![vec!["a".to_owned(), "b".to_owned()], vec!["long".to_owned(), "c".to_owned()]];
         assert_eq!(table(&rows), "a     b\nlong  c\n");
     }
-}
-
-/// A count with its noun: `1 file`, `2 files`.
-#[must_use]
-pub fn plural(count: u64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

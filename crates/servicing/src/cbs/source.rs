@@ -289,8 +289,11 @@ impl fmt::Debug for PackageSource {
 /// Deliveries as they were opened last: the images of a build mostly take the same ones, and a large one is opened for many seconds.
 #[derive(Debug, Clone, Default)]
 pub struct Opened {
-    last: Arc<Mutex<Option<(OpenedWith, Arc<Vec<PackageSource>>)>>>,
+    last: Arc<Mutex<Option<Last>>>,
 }
+
+/// Deliveries, and all that they depend on.
+type Last = (OpenedWith, Arc<Vec<PackageSource>>);
 
 /// All that opened deliveries depend on.
 #[derive(Debug, PartialEq, Eq)]
