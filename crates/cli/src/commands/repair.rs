@@ -24,9 +24,6 @@ use crate::ui::printer::Printer;
 use crate::ui::progress::Progress;
 use crate::ui::text;
 
-/// Endings of the files that a folder is searched for. What a file is, its contents say.
-const ENDINGS: [&str; 4] = [".msu", ".cab", ".psf", ".esd"];
-
 /// The result.
 #[derive(Serialize)]
 struct Repaired {
@@ -169,10 +166,7 @@ fn open_medium(medium: &Medium, address: &Address, sources: &mut Vec<Source>, pa
             return Ok(());
         }
     }
-    let is_package = |file: &&MediumFile| {
-        let name = file.path.to_ascii_lowercase();
-        medium.kind == MediumKind::ImageFile || ENDINGS.iter().any(|ending| name.ends_with(ending))
-    };
+    let is_package = |file: &&MediumFile| medium.kind == MediumKind::ImageFile || source::has_ending(&file.path);
     let found: Vec<_> = medium.files.iter().filter(is_package).map(|file| package(address, file)).collect();
     if found.is_empty() {
         return Err(no_source(address));

@@ -65,8 +65,8 @@ impl Packages {
         context: &Context,
         movable: &BTreeSet<[u8; 32]>,
     ) -> Result<BTreeMap<[u8; 32], String>, StepError> {
-        let candidates: Vec<&Payload> = self.updates.iter().filter(|update| movable.contains(&update.sha256)).collect();
-        let candidates: Vec<&Payload> = candidates.into_iter().filter(|update| is_for_setup(update)).collect();
+        let may_move = |update: &&Payload| movable.contains(&update.sha256) && is_for_setup(update);
+        let candidates: Vec<&Payload> = self.updates.iter().filter(may_move).collect();
         let mut beyond = BTreeMap::new();
         if candidates.is_empty() {
             return Ok(beyond);

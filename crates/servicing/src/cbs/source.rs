@@ -31,6 +31,16 @@ const MOST_KEPT: u64 = 64 << 20;
 /// First bytes of a PSF.
 const PSF_MAGIC: &[u8] = b"PSTREAM\0";
 
+/// Endings of the files that a folder is searched for. What a file is, its contents say.
+pub const ENDINGS: [&str; 4] = [".msu", ".cab", ".psf", ".esd"];
+
+/// True for a name with one of the [`ENDINGS`].
+#[must_use]
+pub fn has_ending(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
 /// Whom to believe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trust {

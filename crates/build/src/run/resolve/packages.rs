@@ -1,18 +1,16 @@
 //! What a recipe says of packages, as a step.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 use wimwright_servicing::cbs::install::DeferredPolicy;
+use wimwright_servicing::cbs::source::{ENDINGS, has_ending};
 use wimwright_servicing::cbs::step::{DisableFeature, Packages};
 use wimwright_servicing::step::Payload;
 
 use super::super::setup::SetupRequest;
 use super::{Resolved, Resolver, list};
 use crate::recipe::{self, Deferred, Engine, HostPath};
-
-/// Endings of the files that a folder is searched for. What a file is, its contents say.
-const ENDINGS: [&str; 4] = ["msu", "cab", "psf", "esd"];
 
 impl Resolver<'_> {
     /// What is done to the image; what is left to Windows Setup, or might be, goes into `setup`.
@@ -70,17 +68,12 @@ impl Resolver<'_> {
         let mut found = Vec::new();
         list(&path.path, "", 0, &mut found).map_err(|error| self.problem(path, error))?;
         let is_folder = found.first().is_some_and(|(_, host)| host.is_none());
-        let is_update = |file: &PathBuf| !is_folder || has_ending(file);
+        let is_update = |file: &PathBuf| !is_folder || has_ending(&file.to_string_lossy());
         let files: Vec<_> = found.into_iter().filter_map(|(_, host)| host).filter(is_update).collect();
         if files.is_empty() {
-            let endings = ENDINGS.map(|ending| format!(".{ending}")).join(", ");
-            return Err(self.problem(path, format!("there is no update in this folder: no file that ends with {endings}")));
+            return Err(self.problem(path, format!("there is no update in this folder: no file that ends with {}", ENDINGS.join(", "))));
         }
         let open = |file: PathBuf| self.open(&file).map_err(|error| format!("{}: {error}", file.display()));
         files.into_par_iter().map(open).collect::<Result<_, _>>().map_err(|error| self.problem(path, error))
     }
-}
-
-fn has_ending(file: &Path) -> bool {
-    file.extension().is_some_and(|found| ENDINGS.iter().any(|ending| found.eq_ignore_ascii_case(ending)))
 }

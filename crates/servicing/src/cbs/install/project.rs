@@ -47,8 +47,8 @@ impl Left {
     }
 }
 
-/// What the change of winners leaves to Windows. A part that the version before has in the same words is done already, unless it
-/// `waits` for the first start itself, or was left out.
+/// What the change of winners leaves to Windows. A part that the version before has in the same words is done already, unless that is
+/// `waiting` for the first start itself, or was left out.
 pub(super) fn left(resolution: &Resolution, effects: &Known, waiting: &Waiting) -> Left {
     let mut left = Left { added: Vec::new(), former: Vec::new() };
     for Change { before, after } in changes(resolution) {
